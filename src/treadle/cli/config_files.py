@@ -1,0 +1,300 @@
+"""YAML config files and settings into one run config, with the line that each part came from.
+
+`treadle run` reads its -c files and --set options here. Reading one source and merging several are apart, and merging is
+pure. What a value may be is not known here: the job's schema says so later, and `PlacedConfig.line_of` then says where it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from treadle.names import nearest
+
+if TYPE_CHECKING:
+    import yaml
+
+#: keys from the root of the config, as text, since that is how errors name them
+Way = tuple[str, ...]
+
+#: the name of standard input, as a file
+STDIN = "-"
+
+
+class ConfigFileError(Exception):
+    """A config file or a setting cannot be read; the message says which, where, and what to write."""
+
+
+class PlacedConfig(NamedTuple):
+    """A config, and for each of its parts the place where it was written: `file:line`, or the setting."""
+
+    value: dict[Any, Any]
+    places: dict[Way, str]
+
+    def line_of(self, way: Sequence[str]) -> str | None:
+        """Where the part at the end of this way was written, or what is nearest around it."""
+        for length in range(len(way), 0, -1):
+            found = self.places.get(tuple(way[:length]))
+            if found is not None:
+                return found
+        return None
+
+
+# -- merging ----------------------------------------------------------------------------------------------------------
+
+
+def merge(under: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Both mappings in one, key by key and at every depth; where only one of two values is a mapping, `over` wins.
+
+    Lists are not joined: the later list replaces the earlier one.
+    """
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        is_deep = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if is_deep else value  # type: ignore[arg-type]
+    return merged
+
+
+def merge_all(configs: Iterable[PlacedConfig]) -> PlacedConfig:
+    """All configs in one; what comes later wins."""
+    merged = PlacedConfig({}, {})
+    for config in configs:
+        merged = PlacedConfig(merge(merged.value, config.value), {**merged.places, **config.places})
+    return merged
+
+
+# -- settings -----------------------------------------------------------------------------------------------------------
+
+_PART = r'(?:"[^"]*"|[^."=\s]+)'
+_SETTING = re.compile(rf"\s*({_PART}(?:\.{_PART})*)\s*=(.*)", re.DOTALL)
+_EXAMPLE = "--set ops.load.config.rows=3"
+
+
+def read_setting(text: str) -> PlacedConfig:
+    """`ops.load.config.rows=3` as a config. The value is YAML; a key that has dots in it stands in double quotes."""
+    match = _SETTING.fullmatch(text)
+    if match is None:
+        problem = "has no =" if "=" not in text else "has a path that cannot be read"
+        raise ConfigFileError(f"--set {text}: this {problem}. Write PATH=VALUE, such as {_EXAMPLE}.")
+    way = tuple(part.strip('"') for part in re.findall(_PART, match[1]))
+    try:
+        value = _read_yaml(match[2], "", {})
+    except _Mistake as mistake:
+        path, given = match[1], match[2].strip()
+        raise ConfigFileError(
+            f"--set {text}: the value is {mistake.problem}. To give it as text, put it in quotes: "
+            f"--set '{path}=\"{given}\"'."
+        ) from mistake
+    for key in reversed(way):
+        value = {key: value}
+    return PlacedConfig(value, {way[:length]: f"--set {text}" for length in range(1, len(way) + 1)})
+
+
+# -- files ----------------------------------------------------------------------------------------------------------------
+
+
+def read_file(name: str) -> PlacedConfig:
+    """A YAML file as a config; `-` is standard input. ConfigFileError, with file and line, for whatever is wrong."""
+    shown = "standard input" if name == STDIN else name
+    text = _read_text(name, shown)
+    places: dict[Way, str] = {}
+    try:
+        value = _read_yaml(text, shown, places)
+    except _Mistake as mistake:
+        raise ConfigFileError(mistake.told(shown, text)) from mistake
+    if value is None:
+        return PlacedConfig({}, {})
+    if not isinstance(value, dict):
+        raise ConfigFileError(
+            f"{shown}: expected a mapping such as `ops: {{load: {{config: {{rows: 3}}}}}}`, got {_kind_of(value)}."
+        )
+    return PlacedConfig(value, places)
+
+
+def _read_text(name: str, shown: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    except FileNotFoundError:
+        raise ConfigFileError(f"{shown}: there is no such file.{_near_files(Path(name))}") from None
+    except IsADirectoryError:
+        raise ConfigFileError(f"{shown}: this is a folder; give a YAML file.{_near_files(Path(name, 'x'))}") from None
+    except OSError as error:
+        raise ConfigFileError(f"{shown}: cannot be read: {error.strerror or error}.") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigFileError(f"{shown}:{line}: this is not UTF-8 text. Save the file as UTF-8.") from error
+
+
+def _near_files(path: Path) -> str:
+    try:
+        names = sorted(found.name for found in path.parent.iterdir() if found.suffix in (".yaml", ".yml", ".json"))
+    except OSError:
+        return f" Its folder {path.parent} does not exist either."
+    hint = nearest(path.name, names)
+    return hint or (f" YAML files there: {', '.join(names[:10])}." if names else "")
+
+
+def _kind_of(value: Any) -> str:
+    return "a list" if isinstance(value, list) else f"{value!r} (type {type(value).__name__})"
+
+
+# -- YAML -----------------------------------------------------------------------------------------------------------------
+
+
+class _Mistake(Exception):
+    """Something wrong in a YAML text: what, and where, counted from 0."""
+
+    def __init__(self, problem: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+    def told(self, file: str, text: str) -> str:
+        """`file:line: what is wrong`, with the line itself and a caret."""
+        if self.line is None:
+            return f"{file}: {self.problem}."
+        told = f"{file}:{self.line + 1}: {self.problem}."
+        lines = text.splitlines()
+        if self.line >= len(lines):
+            return told
+        number = str(self.line + 1)
+        told += f"\n  {number} | {lines[self.line]}"
+        if self.column is not None:
+            # A tab in the line is a tab before the caret, so that it stands below what it points at.
+            blank = re.sub(r"[^\t]", " ", lines[self.line][: self.column])
+            told += f"\n  {' ' * len(number)} | {blank}^"
+        return told
+
+
+def _read_yaml(text: str, file: str, places: dict[Way, str]) -> Any:
+    """The one document of a text as plain data; `places` gets the line of each part where a file is named."""
+    import yaml
+
+    try:
+        loader = _loader_class()(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _Walk(loader, file, places).visit(node, ())
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        raise _mistake_of(error) from error
+    except yaml.YAMLError as error:  # a character that cannot be in a YAML text
+        position = getattr(error, "position", None)
+        line = text.count("\n", 0, position) if isinstance(position, int) else None
+        raise _Mistake(f"not valid YAML: {getattr(error, 'reason', error)}", line) from error
+    except RecursionError as error:
+        raise _Mistake("nested too deeply to be a config") from error
+
+
+#: what the two parsers of PyYAML say, and what is meant
+_PLAINER = (
+    ("but found another document", "a second document begins here; a config file holds one"),
+    ("tab character", "a tab where spaces belong; YAML is indented with spaces only"),
+    (r"'\t' that cannot start any token", "a tab where spaces belong; YAML is indented with spaces only"),
+    (
+        "mapping values are not allowed",
+        "not valid YAML: no value is expected here; look for wrong indentation, a line above without its colon, or a "
+        "text with a colon that is not in quotes",
+    ),
+    ("could not determine a constructor for the tag", "a tag that is not known in a config; leave it out"),
+)
+
+
+def _mistake_of(error: yaml.MarkedYAMLError) -> _Mistake:
+    problem, mark = error.problem or str(error), error.problem_mark or error.context_mark
+    plainer = next((words for part, words in _PLAINER if part in problem), None)
+    if plainer is None:
+        plainer = f"not valid YAML: {problem}"
+        begun = error.context_mark
+        if error.context and begun is not None and mark is not None and begun.line != mark.line:
+            plainer += f" ({error.context}, begun in line {begun.line + 1})"
+    return _Mistake(plainer, mark.line, mark.column) if mark is not None else _Mistake(plainer)
+
+
+class _Walk:
+    """Goes through the nodes of a document before they become values: notes lines, refuses keys given twice."""
+
+    def __init__(self, loader: Any, file: str, places: dict[Way, str]) -> None:
+        self.loader = loader
+        self.file = file
+        self.places = places
+        #: nodes that were gone through; one that an alias repeats is not gone through again
+        self.seen: set[int] = set()
+        #: nodes that are being gone through
+        self.open: set[int] = set()
+
+    def visit(self, node: yaml.Node, way: Way) -> None:
+        import yaml
+
+        if id(node) in self.open:
+            raise _Mistake("this value refers to itself", node.start_mark.line, node.start_mark.column)
+        if id(node) in self.seen or isinstance(node, yaml.ScalarNode):
+            return
+        self.seen.add(id(node))
+        self.open.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            self._visit_mapping(node, way)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._note((*way, str(index)), item)
+                self.visit(item, (*way, str(index)))
+        self.open.discard(id(node))
+
+    def _visit_mapping(self, node: yaml.MappingNode, way: Way) -> None:
+        import yaml
+
+        lines: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                mark = key_node.start_mark
+                raise _Mistake("the key of a mapping must be a plain word or number", mark.line, mark.column)
+            is_merge = key_node.tag == "tag:yaml.org,2002:merge"
+            key = "<<" if is_merge else self.loader.construct_object(key_node)
+            mark = key_node.start_mark
+            if key in lines:
+                raise _Mistake(
+                    f'the key "{key}" is given twice in one mapping; it stands in line {lines[key] + 1} already',
+                    mark.line,
+                    mark.column,
+                )
+            lines[key] = mark.line
+            below = way if is_merge else (*way, str(key))
+            if not is_merge:
+                self._note(below, key_node)
+            self.visit(value_node, below)
+
+    def _note(self, way: Way, node: yaml.Node) -> None:
+        if self.file:
+            self.places[way] = f"{self.file}:{node.start_mark.line + 1}"
+
+
+#: 3e8, 1e-3: numbers for everybody but YAML 1.1. Up to three digits, so that no hash such as 12e4567 becomes infinite.
+_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]{1,3}$")
+
+
+def _loader_class() -> Any:
+    """YAML's safe loader, in which dates stay text, as config has no type for them, and 1e-3 is a number."""
+    import yaml
+
+    parent: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    float_tag = "tag:yaml.org,2002:float"
+
+    class ConfigLoader(parent):  # type: ignore[misc]
+        yaml_implicit_resolvers = {  # noqa: RUF012 - the name and form are PyYAML's
+            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+            for first, pairs in parent.yaml_implicit_resolvers.items()
+        }
+
+    ConfigLoader.add_implicit_resolver(float_tag, _EXPONENT, list("-+0123456789"))
+    return ConfigLoader

@@ -1,0 +1,4 @@
+"""What may stand in a run's config: schema, the notations it is written in, validation.
+
+Import the modules: `schema` (data), `sugar` (what users write), `validate`, `pythonic` (pydantic classes), `jsonschema`.
+"""

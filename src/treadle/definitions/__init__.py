@@ -1,0 +1,1 @@
+"""What users write: ops, graphs, jobs and what they need; frozen once made."""

@@ -1,0 +1,220 @@
+"""What takes config, and config filled in beforehand.
+
+Resources, IO managers, loggers, executors, ops and graphs all are "a function with a config schema and a description".
+What they share lives here: the contract between the config that is given and the config that the function sees, and
+`configured`. Run config is validated by `config_field`; `resolve_config` then gives what the function sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from treadle.config.schema import ConfigType, Field, Shape
+from treadle.config.sugar import to_field
+from treadle.config.validate import process
+from treadle.errors import (
+    CheckError,
+    DagsterConfigMappingFunctionError,
+    DagsterInvalidInvocationError,
+)
+from treadle.introspect import read_signature
+
+_Definition = TypeVar("_Definition", bound="ConfigurableDefinition")
+
+
+class _Mapping(NamedTuple):
+    """One `configured` layer: a constant or a function from its config to the config of the layer below it."""
+
+    source: Any
+    #: what the result must fit
+    inner_field: Field
+
+
+class ConfigContract:
+    """What a definition takes as config, and how this becomes what its function sees.
+
+    `field` is what users give. Without a schema it takes anything or nothing.
+    """
+
+    __slots__ = ("_mappings", "field", "has_schema")
+
+    def __init__(self, config_schema: Any = None, mappings: tuple[_Mapping, ...] = ()) -> None:
+        self.has_schema = config_schema is not None
+        self.field = to_field(config_schema)
+        self._mappings = mappings
+
+    def fill_in(self, config_or_config_fn: Any, config_schema: Any) -> ConfigContract:
+        """A contract with one layer more: a constant, or a function of config of `config_schema`."""
+        layer = _Mapping(config_or_config_fn, self.field)
+        # Config given for what is filled in by a constant is taken and ignored: config files are shared between
+        # jobs that differ in exactly this.
+        schema = config_schema if callable(config_or_config_fn) else None
+        return ConfigContract(schema, (layer, *self._mappings))
+
+    def resolve(self, config: Any, what: str) -> Any:
+        """From the processed config of the outermost layer to what the function sees.
+
+        Raises DagsterInvalidConfigError where a constant or the result of a mapping function does not fit, and
+        DagsterConfigMappingFunctionError where a mapping function raises.
+        """
+        for mapping in self._mappings:
+            given = _call_mapping(mapping.source, config, what) if callable(mapping.source) else mapping.source
+            by = "the configured() function" if callable(mapping.source) else "configured()"
+            preamble = f"Error in config for {what}: the config that {by} gave does not fit its schema"
+            config = process_config(mapping.inner_field, given, preamble)
+        return config
+
+
+class ConfigurableDefinition:
+    """A definition that takes config, which can be filled in beforehand with `configured`."""
+
+    #: what messages call it: "resource", "logger"
+    kind: str = "definition"
+    description: str | None
+    _contract: ConfigContract
+
+    @property
+    def config_field(self) -> Field:
+        """What run config may hold for this definition."""
+        return self._contract.field
+
+    @property
+    def config_schema(self) -> Field:
+        """Another name of `config_field`."""
+        return self._contract.field
+
+    @property
+    def has_config_field(self) -> bool:
+        """True where a config schema was declared; without one any config is taken."""
+        return self._contract.has_schema
+
+    def resolve_config(self, config: Any, what: str | None = None) -> Any:
+        """From config processed by `config_field` to what the function sees; `what` is for messages."""
+        return self._contract.resolve(config, what or self.kind)
+
+    def process_config(self, config: Any = None, what: str | None = None) -> Any:
+        """From raw config, or none, to what the function sees. For contexts made outside a run."""
+        given = {} if config is None else {"config": config}
+        holder = Field(Shape({"config": self.config_field}))
+        processed = process(holder, given, f"Error in config for {what or self.kind}")
+        return self.resolve_config(processed.get("config"), what)
+
+    def _with_contract(
+        self: _Definition, contract: ConfigContract, description: str | None, name: str | None
+    ) -> _Definition:
+        """A copy with another contract; `name` is None where definitions of this kind have none."""
+        copy = type(self).__new__(type(self))
+        changed = {"_contract": contract, "description": description}
+        copy.__dict__.update(self.__dict__, **changed if name is None else {**changed, "name": name})
+        return copy
+
+    def _fill_in(
+        self: _Definition, config_or_config_fn: Any, config_schema: Any, description: str | None, name: str | None
+    ) -> _Definition:
+        contract = self._contract.fill_in(config_or_config_fn, config_schema)
+        return self._with_contract(contract, description or self.description, name)
+
+
+class AnonymousConfigurable(ConfigurableDefinition):
+    """One without a name of its own: resources, IO managers, loggers."""
+
+    def configured(
+        self: _Definition,
+        config_or_config_fn: Any,
+        config_schema: Any = None,
+        description: str | None = None,
+    ) -> _Definition:
+        """A copy with its config filled in: by a constant, or by a function of new config of `config_schema`.
+
+        A constant is validated when the definition is used.
+        """
+        return self._fill_in(config_or_config_fn, config_schema, description, None)
+
+
+class NamedConfigurable(ConfigurableDefinition):
+    """One that is known by name: ops and graphs."""
+
+    def configured(
+        self: _Definition,
+        config_or_config_fn: Any,
+        name: str,
+        config_schema: Any = None,
+        description: str | None = None,
+    ) -> _Definition:
+        """A copy under another name with its config filled in: by a constant, or by a function of new config of
+        `config_schema`. A constant is validated when the definition is used.
+        """
+        return self._fill_in(config_or_config_fn, config_schema, description, name)
+
+
+def configured(configurable: _Definition, config_schema: Any = None, **kwargs: Any) -> Callable[[Any], _Definition]:
+    """Decorator form of `x.configured(...)`; the name of the function becomes the name, where there is one.
+
+    Also takes a constant: `configured(my_resource)({"n": 3})`.
+    """
+    if not hasattr(configurable, "configured"):
+        raise CheckError(
+            f"configured() takes an op, graph, resource, IO manager, logger or executor definition, got "
+            f"{configurable!r} (a {type(configurable).__name__})."
+        )
+
+    def apply(config_or_config_fn: Any) -> _Definition:
+        named = {**kwargs}
+        if _takes_name(configurable) and callable(config_or_config_fn):
+            named.setdefault("name", config_or_config_fn.__name__)
+        result: _Definition = configurable.configured(config_or_config_fn, config_schema=config_schema, **named)
+        return result
+
+    return apply
+
+
+def is_decorated_function(value: Any) -> bool:
+    """True where a decorator was written without parentheses: what it got as config schema is the function."""
+    return callable(value) and not isinstance(value, type | ConfigType | Field)
+
+
+def process_config(field: Field, value: Any, preamble: str) -> Any:
+    """Validate one value against one field, with paths from `root:config` as run config has them."""
+    return process(Field(Shape({"config": field})), {"config": value}, preamble).get("config")
+
+
+def pick_context(what: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bool, Any]:
+    """The context argument of a direct call of a definition: whether its function takes one, and what was given.
+
+    DagsterInvalidInvocationError for a missing, additional or wrongly named argument.
+    """
+    signature = read_signature(fn)
+    takes_context = bool(signature.parameters) or signature.has_varargs
+    if len(args) + len(kwargs) > 1:
+        raise DagsterInvalidInvocationError(
+            f"Initialization of {what} received multiple arguments. Only a first positional context parameter should "
+            f"be provided when invoking."
+        )
+    if not takes_context:
+        return False, None
+    if not args and not kwargs:
+        raise DagsterInvalidInvocationError(
+            f"{what.capitalize()} initialization function has context argument, but no context was provided when "
+            f"invoking. Make one with the matching build_..._context function, or pass None."
+        )
+    name = signature.parameters[0].name if signature.parameters else None
+    if kwargs and name not in kwargs:
+        raise DagsterInvalidInvocationError(
+            f"{what.capitalize()} initialization expected argument '{name}', got {sorted(kwargs)}."
+        )
+    return True, args[0] if args else kwargs[name or ""]
+
+
+def _takes_name(configurable: Any) -> bool:
+    return read_signature(type(configurable).configured).parameter("name") is not None
+
+
+def _call_mapping(fn: Callable[[Any], Any], config: Any, what: str) -> Any:
+    try:
+        return fn(config)
+    except Exception as error:
+        raise DagsterConfigMappingFunctionError(
+            f"The config mapping function given to configured() for {what} raised {type(error).__name__}: {error}",
+            user_exception=error,
+        ) from error

@@ -1,0 +1,524 @@
+"""GraphDefinition and @graph: ops and graphs wired together.
+
+A graph is checked whole when it is made: every edge ends at something that exists and nothing runs in a circle.
+What it needs beyond its nodes (resources, an executor) belongs to job.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from treadle import introspect, names
+from treadle.definitions import invoke
+from treadle.definitions.compose import (
+    Composable,
+    Composition,
+    Dependency,
+    DependencyDefinition,
+    DynamicCollectDependencyDefinition,
+    GraphInput,
+    MappedInputPlaceholder,
+    MultiDependencyDefinition,
+    Node,
+    NodeInvocation,
+    OutputHandle,
+    OutputTuple,
+    read_tags,
+)
+from treadle.definitions.ports import (
+    DynamicOutputDefinition,
+    GraphIn,
+    GraphOut,
+    InputDefinition,
+    InputMapping,
+    OutputDefinition,
+    OutputMapping,
+)
+from treadle.errors import DagsterInvalidDefinitionError
+from treadle.introspect import MISSING
+
+
+class GraphDefinition(Composable):
+    """Ops and graphs wired together; reusable and nestable. Make one with `@graph`, or from explicit dependencies.
+
+    `dependencies` maps a node's name (or a NodeInvocation) to {input name: DependencyDefinition |
+    MultiDependencyDefinition | DynamicCollectDependencyDefinition}.
+    """
+
+    is_graph = True
+    kind_name = "graph"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        node_defs: Sequence[Any] | None = None,
+        dependencies: Mapping[Any, Mapping[str, Dependency]] | None = None,
+        input_mappings: Sequence[InputMapping] | None = None,
+        output_mappings: Sequence[OutputMapping] | None = None,
+        config: Any = None,
+        tags: Mapping[str, Any] | None = None,
+        node_input_source_assets: Any = None,
+        input_defs: Sequence[InputDefinition] | None = None,
+        nodes: Mapping[str, Node] | None = None,
+    ) -> None:
+        self.name = names.check_name(name, "a graph")
+        self.description = description
+        self._tags = read_tags(tags, f'graph "{name}"') if tags else {}
+        self.config_mapping = config
+        if nodes is None:
+            nodes, dependencies = _place_nodes(name, node_defs or (), dependencies or {})
+        self.node_dict: dict[str, Node] = dict(nodes)
+        self.dependencies: dict[str, Mapping[str, Dependency]] = {
+            node_name: (dependencies or {}).get(node_name, {}) for node_name in self.node_dict
+        }
+        self.input_mappings = list(input_mappings or ())
+        self.output_mappings = list(output_mappings or ())
+        _check_edges(self)
+        self.input_dict = _graph_inputs(self, input_defs)
+        self.positional_inputs = list(self.input_dict)
+        self.output_levels: dict[str, int] = {}
+        self.output_dict = _graph_outputs(self)
+        self._order = _sort_nodes(self)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of the definition."""
+        return dict(self._tags)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes, in the order in which they were placed."""
+        return list(self.node_dict.values())
+
+    @property
+    def node_defs(self) -> list[Any]:
+        """The definitions of the nodes, each once."""
+        return list({id(n.definition): n.definition for n in self.node_dict.values()}.values())
+
+    @property
+    def nodes_in_topological_order(self) -> list[Node]:
+        """The nodes so that each comes after those it needs; ties by name."""
+        return [self.node_dict[name] for name in self._order]
+
+    @property
+    def input_defs(self) -> list[InputDefinition]:
+        """The inputs."""
+        return list(self.input_dict.values())
+
+    @property
+    def output_defs(self) -> list[OutputDefinition]:
+        """The outputs."""
+        return list(self.output_dict.values())
+
+    @property
+    def has_config_mapping(self) -> bool:
+        """True where the graph's own config is mapped to that of its nodes."""
+        return self.config_mapping is not None
+
+    def node_names(self) -> list[str]:
+        """Names of the nodes."""
+        return list(self.node_dict)
+
+    def node_named(self, name: str) -> Node:
+        """One node; DagsterInvalidDefinitionError with the nearest name where there is none."""
+        if name not in self.node_dict:
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{self.name}" has no node named "{name}".{names.nearest(name, self.node_dict)}'
+            )
+        return self.node_dict[name]
+
+    def has_node_named(self, name: str) -> bool:
+        """True where there is a node of this name."""
+        return name in self.node_dict
+
+    def node_def_named(self, name: str) -> Any:
+        """What was placed under this name."""
+        return self.node_named(name).definition
+
+    def has_input(self, name: str) -> bool:
+        """True where there is an input of this name."""
+        return name in self.input_dict
+
+    def has_output(self, name: str) -> bool:
+        """True where there is an output of this name."""
+        return name in self.output_dict
+
+    def get_output_mapping(self, name: str) -> OutputMapping:
+        """Where an output comes from."""
+        return next(mapping for mapping in self.output_mappings if mapping.graph_output_name == name)
+
+    def get_input_mapping(self, name: str) -> InputMapping:
+        """Where an input goes (the first place, where there are several)."""
+        return next(mapping for mapping in self.input_mappings if mapping.graph_input_name == name)
+
+    def iterate_op_defs(self) -> Iterator[Any]:
+        """Every op definition in the graph and the graphs inside it."""
+        for definition in self.node_defs:
+            if definition.is_graph:
+                yield from definition.iterate_op_defs()
+            else:
+                yield definition
+
+    def iterate_node_handles(self, parent: names.NodeHandle | None = None) -> Iterator[names.NodeHandle]:
+        """The handle of every node in the graph and the graphs inside it."""
+        for node in self.node_dict.values():
+            handle = names.NodeHandle(node.name, parent)
+            yield handle
+            if node.is_graph:
+                yield from node.definition.iterate_node_handles(handle)
+
+    def invoke_directly(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: a graph runs only as a job, or inside another graph."""
+        return invoke.refuse_graph(self)
+
+    def to_job(self, name: str | None = None, **options: Any) -> Any:
+        """Bind the graph to resources, config and an executor. Takes what `@job` takes."""
+        from treadle.definitions.job import JobDefinition  # deferred: a job is above a graph, the API makes it a method
+
+        return JobDefinition(graph_def=self, name=name, **options)
+
+    def execute_in_process(self, run_config: Any = None, **options: Any) -> Any:
+        """Run the graph as an ephemeral job in this process; see JobDefinition.execute_in_process.
+
+        Takes `resources` for the job's resource definitions, and `config` as an older name of `run_config`.
+        """
+        return self.to_job(resource_defs=options.pop("resources", None)).execute_in_process(
+            options.pop("config", run_config), **options
+        )
+
+    def __repr__(self) -> str:
+        return f"<GraphDefinition {self.name}>"
+
+
+# -- explicit dependencies -----------------------------------------------------------------------------------
+
+
+def _place_nodes(
+    graph_name: str, node_defs: Sequence[Any], dependencies: Mapping[Any, Mapping[str, Dependency]]
+) -> tuple[dict[str, Node], dict[str, Mapping[str, Dependency]]]:
+    definitions: dict[str, Any] = {}
+    for definition in node_defs:
+        if not getattr(definition, "is_node_definition", False):
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph_name}": node_defs takes ops and graphs, got {definition!r}. Was the @op decorator forgotten?'
+            )
+        if definitions.setdefault(definition.name, definition) is not definition:
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph_name}": two different definitions are named "{definition.name}".'
+            )
+    nodes: dict[str, Node] = {}
+    edges: dict[str, Mapping[str, Dependency]] = {}
+    for key, inputs in dependencies.items():
+        invocation = key if isinstance(key, NodeInvocation) else NodeInvocation(key)
+        if invocation.name not in definitions:
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph_name}": dependencies name the node "{invocation.name}", which is not among node_defs.'
+                f"{names.nearest(invocation.name, definitions)} Node definitions: {sorted(definitions)}."
+            )
+        alias = invocation.alias or invocation.name
+        nodes[alias] = Node(
+            alias, definitions[invocation.name], invocation.tags, frozenset(invocation.hook_defs), invocation.retry_policy
+        )
+        edges[alias] = inputs
+    placed = {node.definition.name for node in nodes.values()}
+    for definition in definitions.values():
+        if definition.name not in placed:
+            nodes.setdefault(definition.name, Node(definition.name, definition))
+    return nodes, edges
+
+
+# -- checks ----------------------------------------------------------------------------------------------------
+
+
+def _check_edges(graph: GraphDefinition) -> None:
+    for node_name, inputs in graph.dependencies.items():
+        node = graph.node_dict[node_name]
+        for input_name, dependency in inputs.items():
+            where = f'Graph "{graph.name}", input "{input_name}" of "{node_name}"'
+            if input_name not in node.input_dict:
+                raise DagsterInvalidDefinitionError(
+                    f'Graph "{graph.name}": {node.describe_node()} does not have input "{input_name}".'
+                    f"{names.nearest(input_name, node.input_dict)} Available inputs: {list(node.input_dict)}."
+                )
+            if not isinstance(dependency, (DependencyDefinition, MultiDependencyDefinition, DynamicCollectDependencyDefinition)):
+                raise DagsterInvalidDefinitionError(f"{where}: expected a DependencyDefinition, got {dependency!r}.")
+            for edge in dependency.get_node_dependencies():
+                _check_end(graph, where, edge.node, edge.output)
+    for mapping in graph.output_mappings:
+        where = f'Graph "{graph.name}", output "{mapping.graph_output_name}"'
+        _check_end(graph, where, mapping.mapped_node_name, mapping.mapped_node_output_name)
+
+
+def _check_end(graph: GraphDefinition, where: str, node_name: str, output_name: str) -> None:
+    node = graph.node_dict.get(node_name)
+    if node is None:
+        raise DagsterInvalidDefinitionError(
+            f'{where}: depends on the node "{node_name}", which does not exist.'
+            f"{names.nearest(node_name, graph.node_dict)} Nodes: {list(graph.node_dict)}."
+        )
+    if output_name not in node.output_dict:
+        raise DagsterInvalidDefinitionError(
+            f'{where}: {node.describe_node()} does not have output "{output_name}".'
+            f"{names.nearest(output_name, node.output_dict)} Available outputs: {list(node.output_dict)}."
+        )
+
+
+def _graph_inputs(graph: GraphDefinition, declared: Sequence[InputDefinition] | None) -> dict[str, InputDefinition]:
+    """A graph's inputs take their type and default from where they go."""
+    inputs: dict[str, InputDefinition] = {d.name: d for d in declared or ()}
+    mapped = set()
+    for mapping in graph.input_mappings:
+        node = graph.node_named(mapping.mapped_node_name)
+        target = node.input_dict.get(mapping.mapped_node_input_name)
+        if target is None:
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph.name}": the input "{mapping.graph_input_name}" is mapped to input '
+                f'"{mapping.mapped_node_input_name}" of "{node.name}", which does not exist.'
+                f"{names.nearest(mapping.mapped_node_input_name, node.input_dict)} "
+                f"Available inputs: {list(node.input_dict)}."
+            )
+        mapped.add(mapping.graph_input_name)
+        known = inputs.get(mapping.graph_input_name)
+        if known is None or known.dagster_type.is_any:
+            element = target.dagster_type
+            if mapping.fan_in_index is not None and element.supports_fan_in:
+                element = element.get_inner_type_for_fan_in()
+            default = known.default_value if known is not None else MISSING
+            inputs[mapping.graph_input_name] = InputDefinition(
+                mapping.graph_input_name,
+                element,
+                (known.description if known else None) or mapping.graph_input_description or target.description,
+                default if default is not MISSING else target.default_value if mapping.fan_in_index is None else MISSING,
+                target.metadata,
+                input_manager_key=target.input_manager_key,
+            )
+    for name in inputs:
+        if name not in mapped:
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph.name}" has an unmapped input "{name}": no node takes it. Remove the parameter, or pass it '
+                f"to an op in the graph's body."
+            )
+    return inputs
+
+
+def _graph_outputs(graph: GraphDefinition) -> dict[str, OutputDefinition]:
+    outputs: dict[str, OutputDefinition] = {}
+    for mapping in graph.output_mappings:
+        node = graph.node_dict[mapping.mapped_node_name]
+        origin = node.output_dict[mapping.mapped_node_output_name]
+        levels = max(
+            mapping.open_levels, int(mapping.from_dynamic_mapping), node.definition.output_levels[origin.name]
+        )
+        make = DynamicOutputDefinition if levels else OutputDefinition
+        name = mapping.graph_output_name
+        if name in outputs:
+            raise DagsterInvalidDefinitionError(f'Graph "{graph.name}": the output "{name}" is mapped twice.')
+        outputs[name] = make(
+            origin.dagster_type,
+            name,
+            mapping.graph_output_description or origin.description,
+            origin.is_required,
+            origin.io_manager_key,
+            origin.metadata,
+        )
+        graph.output_levels[name] = levels
+    return outputs
+
+
+def _sort_nodes(graph: GraphDefinition) -> list[str]:
+    """Kahn's order by levels, each level by name: stable, and without recursion."""
+    needed_by: dict[str, list[str]] = {name: [] for name in graph.node_dict}
+    missing: dict[str, int] = {}
+    for name, inputs in graph.dependencies.items():
+        upstream = {edge.node for dependency in inputs.values() for edge in dependency.get_node_dependencies()}
+        missing[name] = len(upstream)
+        for other in upstream:
+            needed_by[other].append(name)
+    level = sorted(name for name, count in missing.items() if count == 0)
+    order: list[str] = []
+    while level:
+        order += level
+        following = []
+        for name in level:
+            for dependent in needed_by[name]:
+                missing[dependent] -= 1
+                if missing[dependent] == 0:
+                    following.append(dependent)
+        level = sorted(following)
+    if len(order) < len(missing):
+        raise DagsterInvalidDefinitionError(
+            f'Graph "{graph.name}": circular dependencies: {" -> ".join(_find_cycle(graph, set(missing) - set(order)))}. '
+            f"Remove one of these edges."
+        )
+    return order
+
+
+def _find_cycle(graph: GraphDefinition, candidates: set[str]) -> list[str]:
+    trail: list[str] = []
+    name = min(candidates)
+    while name not in trail:
+        trail.append(name)
+        upstream = {e.node for dep in graph.dependencies[name].values() for e in dep.get_node_dependencies()}
+        name = min(upstream & candidates)
+    return [name, *trail[trail.index(name) + 1 :][::-1], name]
+
+
+# -- writing a graph as a function ---------------------------------------------------------------------------------
+
+
+def compose_graph(
+    fn: Callable[..., Any],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    ins: Mapping[str, GraphIn] | None = None,
+    out: GraphOut | Mapping[str, GraphOut] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    config: Any = None,
+    kind: str = "@graph",
+    input_defs: Sequence[InputDefinition] | None = None,
+    output_defs: Sequence[OutputDefinition] | None = None,
+) -> GraphDefinition:
+    """Run a graph's body once and keep what it wired."""
+    signature = introspect.read_signature(fn)
+    graph_name = name if name is not None else signature.name
+    what = f"{kind} {graph_name}"
+    names.check_name(graph_name, f"a {kind[1:]}")
+    if signature.has_varargs or signature.has_varkeywords:
+        raise DagsterInvalidDefinitionError(f"{what}: the function takes *args or **kwargs; each input needs a parameter.")
+    for given in ins or ():
+        if signature.parameter(given) is None:
+            raise DagsterInvalidDefinitionError(
+                f'{what}: ins declares "{given}", but the function has no parameter of that name.'
+                f"{names.nearest(given, [p.name for p in signature.parameters])}"
+            )
+    older = {d.name: d for d in input_defs or ()}
+    declared = [
+        older.get(p.name)
+        or InputDefinition(p.name, None, ins[p.name].description if ins and p.name in ins else None, p.default)
+        for p in signature.parameters
+    ]
+    with Composition(what) as composition:
+        result = fn(**{p.name: GraphInput(p.name) for p in signature.parameters})
+    if output_defs is not None:
+        out = {d.name: GraphOut(d.description) for d in output_defs}
+    made = GraphDefinition(
+        graph_name,
+        description=description if description is not None else signature.docstring,
+        nodes=composition.nodes,
+        dependencies=composition.dependencies,
+        input_mappings=composition.input_mappings,
+        output_mappings=_map_outputs(what, result, out),
+        config=config,
+        tags=tags,
+        input_defs=declared,
+    )
+    made.__name__ = made.name  # type: ignore[attr-defined]
+    made.__doc__ = made.description
+    made.__module__ = fn.__module__
+    made.__wrapped__ = fn  # type: ignore[attr-defined]
+    return made
+
+
+def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] | None) -> list[OutputMapping]:
+    if result is None:
+        if out:
+            wanted = [names.DEFAULT_OUTPUT] if isinstance(out, GraphOut) else list(out)
+            raise DagsterInvalidDefinitionError(f"{what} declares the outputs {wanted}, but its body returns nothing.")
+        return []
+    if out is None and isinstance(result, OutputTuple):
+        return [_map_output(what, name, handle, None) for name, handle in zip(result._names, result, strict=True)]
+    if out is None and isinstance(result, dict):
+        return [_map_output(what, name, handle, None) for name, handle in result.items()]
+    if out is None or isinstance(out, GraphOut):
+        return [_map_output(what, names.DEFAULT_OUTPUT, result, out)]
+    if isinstance(result, dict):
+        unknown = [name for name in result if name not in out]
+        if unknown:
+            raise DagsterInvalidDefinitionError(
+                f"{what} returns the outputs {unknown}, which out does not declare.{names.nearest(unknown[0], out)} "
+                f"Declared: {list(out)}."
+            )
+        missing = [name for name in out if name not in result]
+        if missing:
+            raise DagsterInvalidDefinitionError(f"{what} declares the outputs {missing}, but its body does not return them.")
+        return [_map_output(what, name, handle, out[name]) for name, handle in result.items()]
+    handles = list(result) if isinstance(result, tuple) else [result]
+    if len(handles) != len(out):
+        raise DagsterInvalidDefinitionError(
+            f"{what} declares {len(out)} outputs ({', '.join(out)}), but its body returns {len(handles)}. Return a dict of "
+            f"them, or a tuple in their order."
+        )
+    return [_map_output(what, name, handle, out[name]) for name, handle in zip(out, handles, strict=True)]
+
+
+def _map_output(what: str, name: str, handle: Any, out: GraphOut | None) -> OutputMapping:
+    if not isinstance(handle, OutputHandle) or handle.is_collected:
+        raise DagsterInvalidDefinitionError(
+            f'{what}: the output "{name}" must be an output of one of its nodes, got {handle!r} (a '
+            f"{type(handle).__name__}). A constant, an input of the graph or a collected list goes through an op first."
+        )
+    return OutputMapping(
+        name,
+        handle.node_name,
+        handle.output_name,
+        out.description if out is not None else None,
+        None,
+        handle.open_levels > 0,
+        handle.open_levels,
+    )
+
+
+@overload
+def graph(compose_fn: Callable[..., Any]) -> GraphDefinition: ...
+@overload
+def graph(
+    compose_fn: None = ...,
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    input_defs: Sequence[InputDefinition] | None = ...,
+    output_defs: Sequence[OutputDefinition] | None = ...,
+    ins: Mapping[str, GraphIn] | None = ...,
+    out: GraphOut | Mapping[str, GraphOut] | None = ...,
+    tags: Mapping[str, Any] | None = ...,
+    config: Any = ...,
+) -> Callable[[Callable[..., Any]], GraphDefinition]: ...
+def graph(
+    compose_fn: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    input_defs: Sequence[InputDefinition] | None = None,
+    output_defs: Sequence[OutputDefinition] | None = None,
+    ins: Mapping[str, GraphIn] | None = None,
+    out: GraphOut | Mapping[str, GraphOut] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    config: Any = None,
+) -> Any:
+    """Make a graph of a function whose body calls ops and other graphs.
+
+    The body runs once, when the graph is defined; calls in it record nodes, and passing an output to a call records an
+    edge. Parameters are the graph's inputs; what the body returns are its outputs.
+    """
+
+    def make(fn: Callable[..., Any]) -> GraphDefinition:
+        return compose_graph(
+            fn,
+            name=name,
+            description=description,
+            ins=ins,
+            out=out,
+            tags=tags,
+            config=config,
+            input_defs=input_defs,
+            output_defs=output_defs,
+        )
+
+    return make(compose_fn) if compose_fn is not None else make
+
+
+__all__ = ["GraphDefinition", "MappedInputPlaceholder", "compose_graph", "graph"]

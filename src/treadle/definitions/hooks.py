@@ -1,0 +1,183 @@
+"""The definitions users write.
+
+Hooks: functions called after a step has ended, `success_hook` after STEP_SUCCESS and `failure_hook` after the final
+STEP_FAILURE. Jobs, graphs and invocations hold them, the engine calls `HookDefinition.run`. What a hook raises never
+changes how the run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, overload
+
+from treadle.contexts import HookContext
+from treadle.errors import CheckError, DagsterInvalidDefinitionError, DagsterInvalidInvocationError
+from treadle.events import DagsterEvent
+from treadle.introspect import MISSING, read_signature
+from treadle.names import check_key
+
+HookFunction = Callable[[HookContext], Any]
+
+
+class HookExecutionResult(NamedTuple):
+    """What the function of an event list hook returns."""
+
+    hook_name: str
+    is_skipped: bool = False
+
+
+class HookDefinition:
+    """A named function to call when a step has ended.
+
+    `runs_on_success` is None for a hook that decides itself by the step's events: its `hook_fn` takes
+    `(context, event_list)`. Users make hooks with `success_hook` and `failure_hook`.
+    """
+
+    is_hook_definition = True
+    __slots__ = ("decorated_fn", "hook_fn", "name", "required_resource_keys", "runs_on_success")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        hook_fn: Callable[..., Any],
+        required_resource_keys: Iterable[str] | None = None,
+        decorated_fn: Callable[..., Any] | None = None,
+        runs_on_success: bool | None = None,
+    ) -> None:
+        self.name = check_key(name, "a hook")
+        self.hook_fn = hook_fn
+        self.required_resource_keys = frozenset(required_resource_keys or ())
+        self.decorated_fn = decorated_fn
+        self.runs_on_success = runs_on_success
+
+    def run(self, context: HookContext, is_success: bool, events: Sequence[DagsterEvent] = ()) -> bool:
+        """Call the hook if it is meant for a step that ended so; False where it was skipped.
+
+        `events` are the step's events; only event list hooks look at them. Raises what the user's function raises.
+        """
+        if self.runs_on_success is None:
+            return not getattr(self.hook_fn(context, list(events)), "is_skipped", False)
+        if self.runs_on_success is not is_success:
+            return False
+        self.hook_fn(context)
+        return True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """In a test, call the decorated function with a context; above a job or graph, attach the hook to it."""
+        if len(args) == 1 and not kwargs and hasattr(args[0], "with_hooks"):
+            return args[0].with_hooks({self})
+        if self.decorated_fn is None:
+            raise DagsterInvalidInvocationError(
+                f'Hook "{self.name}": only hooks made by a decorator, such as @success_hook, can be called directly.'
+            )
+        if len(args) + len(kwargs) != 1:
+            raise DagsterInvalidInvocationError(
+                f'Hook "{self.name}": the decorated function expects one parameter, the context, but '
+                f"{len(args) + len(kwargs)} were provided. Make one with build_hook_context()."
+            )
+        parameter = read_signature(self.decorated_fn).parameters[0].name
+        if kwargs and parameter not in kwargs:
+            raise DagsterInvalidInvocationError(
+                f"Hook \"{self.name}\": could not find expected argument '{parameter}'. "
+                f"Provided kwargs: {sorted(kwargs)}."
+            )
+        return self.decorated_fn(args[0] if args else kwargs[parameter])
+
+    def __repr__(self) -> str:
+        return f"HookDefinition({self.name!r})"
+
+
+@overload
+def success_hook(
+    hook_fn: HookFunction, *, name: str | None = ..., required_resource_keys: Iterable[str] | None = ...
+) -> HookDefinition: ...
+@overload
+def success_hook(
+    hook_fn: None = ..., *, name: str | None = ..., required_resource_keys: Iterable[str] | None = ...
+) -> Callable[[HookFunction], HookDefinition]: ...
+def success_hook(
+    hook_fn: HookFunction | None = None,
+    *,
+    name: str | None = None,
+    required_resource_keys: Iterable[str] | None = None,
+) -> HookDefinition | Callable[[HookFunction], HookDefinition]:
+    """Decorate a function of `(context: HookContext)` that is to be called after every step that succeeds.
+
+    DagsterInvalidDefinitionError where the function does not take exactly one positional parameter.
+    """
+    if hook_fn is not None:
+        return _hook_on(True, hook_fn, name, required_resource_keys)
+    return lambda fn: _hook_on(True, fn, name, required_resource_keys)
+
+
+@overload
+def failure_hook(name: HookFunction, required_resource_keys: Iterable[str] | None = ...) -> HookDefinition: ...
+@overload
+def failure_hook(
+    name: str | None = ..., required_resource_keys: Iterable[str] | None = ...
+) -> Callable[[HookFunction], HookDefinition]: ...
+def failure_hook(
+    name: HookFunction | str | None = None,
+    required_resource_keys: Iterable[str] | None = None,
+) -> HookDefinition | Callable[[HookFunction], HookDefinition]:
+    """Decorate a function of `(context: HookContext)` that is to be called after every step that fails for good.
+
+    DagsterInvalidDefinitionError where the function does not take exactly one positional parameter.
+    """
+    if name is not None and not isinstance(name, str):
+        return _hook_on(False, name, None, required_resource_keys)
+    given_name = name
+    return lambda fn: _hook_on(False, fn, given_name, required_resource_keys)
+
+
+def event_list_hook(
+    hook_fn: Callable[..., Any] | str | None = None,
+    *,
+    name: str | None = None,
+    required_resource_keys: Iterable[str] | None = None,
+) -> Any:
+    """Decorate a function of `(context, event_list)` that decides by the step's events and returns a
+    HookExecutionResult.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> HookDefinition:
+        _check_parameters(fn, 2)
+        return HookDefinition(
+            name=name or fn.__name__, hook_fn=fn, required_resource_keys=required_resource_keys, decorated_fn=fn
+        )
+
+    if callable(hook_fn):
+        return decorate(hook_fn)
+    name = hook_fn or name
+    return decorate
+
+
+def _hook_on(
+    is_success: bool, fn: HookFunction, name: str | None, required_resource_keys: Iterable[str] | None
+) -> HookDefinition:
+    _check_parameters(fn, 1)
+    return HookDefinition(
+        name=name or read_signature(fn).name,
+        hook_fn=fn,
+        required_resource_keys=required_resource_keys,
+        decorated_fn=fn,
+        runs_on_success=is_success,
+    )
+
+
+def _check_parameters(fn: Callable[..., Any], count: int) -> None:
+    """Refuse a function that cannot be called with `count` positional arguments."""
+    if not callable(fn):
+        raise CheckError(f"A hook decorator takes a function, got {fn!r} (a {type(fn).__name__}).")
+    signature = read_signature(fn)
+    positional = [p for p in signature.parameters if not p.is_keyword_only]
+    required = [p for p in signature.parameters if p.default is MISSING]
+    if len(positional) >= count and all(p in positional[:count] for p in required):
+        return
+    wanted = "one positional parameter, 'context'" if count == 1 else "two, 'context' and 'event_list'"
+    found = ", ".join(p.name for p in signature.parameters) or "none"
+    raise DagsterInvalidDefinitionError(
+        f"Hook '{signature.name}': the decorated function does not have required positional parameter 'context', or "
+        f"has others. A hook function takes {wanted}; found: {found}."
+    )

@@ -1,0 +1,444 @@
+"""JobDefinition and @job: a graph bound to resources, executor, config: what can be run.
+
+A job checks everything that it can without config when it is made; what it needs from resources is checked when it
+is to run, since they may be given then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+from treadle import names
+from treadle.definitions import resources as resource_defs_module
+from treadle.definitions import wiring
+from treadle.definitions.compose import Node, read_hooks, read_tags
+from treadle.definitions.executors import ExecutorDefinition, in_process_executor
+from treadle.definitions.graph import GraphDefinition, compose_graph
+from treadle.definitions.io_managers import fs_io_manager
+from treadle.definitions.loggers import default_loggers
+from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
+from treadle.errors import DagsterInvalidDefinitionError, ParameterCheckError
+from treadle.metadata import MetadataValue
+from treadle.outcomes import RetryPolicy
+
+
+class JobDefinition:
+    """What can be run. Make one with `@job` or `GraphDefinition.to_job`; it never changes, the `with_*` give a new one."""
+
+    def __init__(
+        self,
+        *,
+        graph_def: GraphDefinition,
+        name: str | None = None,
+        description: str | None = None,
+        resource_defs: Mapping[str, Any] | None = None,
+        executor_def: ExecutorDefinition | None = None,
+        logger_defs: Mapping[str, Any] | None = None,
+        config: Any = None,
+        partitions_def: Any = None,
+        tags: Mapping[str, Any] | None = None,
+        run_tags: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        hooks: Any = None,
+        hook_defs: Any = None,
+        op_retry_policy: RetryPolicy | None = None,
+        op_selection: Sequence[str] | None = None,
+        asset_layer: Any = None,
+        input_values: Mapping[str, Any] | None = None,
+        owners: Any = None,
+        automation_condition: Any = None,
+    ) -> None:
+        if not isinstance(graph_def, GraphDefinition):
+            raise ParameterCheckError(f'A job is made of a graph: Param "graph_def" is not a GraphDefinition. Got {graph_def!r}.')
+        self.graph = graph_def
+        self.name = names.check_name(name if name is not None else graph_def.name, "a job")
+        self.description = description if description is not None else graph_def.description
+        self._given_tags = tags
+        what = f'job "{self.name}"'
+        self.tags: dict[str, str] = {**graph_def._tags, **(read_tags(tags, what) if tags else {})}
+        self._given_run_tags = read_tags(run_tags, what) if run_tags is not None else None
+        self.metadata: dict[str, MetadataValue] = read_metadata(metadata, what) if metadata else {}
+        self.hook_defs = read_hooks(hooks or hook_defs or (), what)
+        self.op_retry_policy = _check(op_retry_policy, RetryPolicy, "op_retry_policy", what)
+        self._given_executor = _check(executor_def, ExecutorDefinition, "executor_def", what)
+        self._given_loggers = dict(logger_defs) if logger_defs is not None else None
+        self._given_resources = dict(_check(resource_defs, Mapping, "resource_defs", what) or {})
+        self.resource_defs = self._bind_resources()
+        self.baked_config = config
+        self.input_values: dict[str, Any] = dict(input_values or {})
+        for key in self.input_values:
+            if key not in graph_def.input_dict:
+                raise DagsterInvalidDefinitionError(
+                    f'{what}: input_values has "{key}", but the graph has no input of that name.'
+                    f"{names.nearest(key, graph_def.input_dict)} Inputs: {list(graph_def.input_dict)}."
+                )
+        self.owners = owners
+        self.wiring = wiring.wire(graph_def)
+        _check_inputs(self)
+
+    def _bind_resources(self) -> dict[str, Any]:
+        made = {}
+        for key, value in self._given_resources.items():
+            if not isinstance(key, str):
+                raise ParameterCheckError(f'job "{self.name}": a key of resource_defs must be a str, got {key!r}.')
+            made[key] = resource_defs_module.to_resource_definition(key, value)
+        made.setdefault(DEFAULT_IO_MANAGER_KEY, fs_io_manager)
+        resource_defs_module.check_dependencies(made)
+        return made
+
+    # -- what it is made of
+
+    @property
+    def has_default_io_manager(self) -> bool:
+        """True where the job names no IO manager of its own for outputs that ask for none."""
+        return self.resource_defs[DEFAULT_IO_MANAGER_KEY] is fs_io_manager
+
+    @property
+    def executor_def(self) -> ExecutorDefinition:
+        """How the steps are run."""
+        return self._given_executor or in_process_executor
+
+    @property
+    def has_specified_executor(self) -> bool:
+        """True where the job names its own executor."""
+        return self._given_executor is not None
+
+    @property
+    def loggers(self) -> Mapping[str, Any]:
+        """The loggers that run config may turn on."""
+        return self._given_loggers if self._given_loggers is not None else default_loggers()
+
+    @property
+    def has_specified_loggers(self) -> bool:
+        """True where the job names its own loggers."""
+        return self._given_loggers is not None
+
+    @property
+    def run_tags(self) -> Mapping[str, str]:
+        """The tags that every run of the job gets."""
+        return self._given_run_tags if self._given_run_tags is not None else self.tags
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes of the graph."""
+        return self.graph.nodes
+
+    @property
+    def nodes_in_topological_order(self) -> list[Node]:
+        """The nodes so that each comes after those it needs."""
+        return self.graph.nodes_in_topological_order
+
+    @property
+    def dependencies(self) -> Mapping[str, Mapping[str, Any]]:
+        """The edges of the graph."""
+        return self.graph.dependencies
+
+    @property
+    def node_defs(self) -> list[Any]:
+        """The definitions of the nodes, each once."""
+        return self.graph.node_defs
+
+    @property
+    def config_mapping(self) -> Any:
+        """The mapping that the run config goes through, if any."""
+        return self.graph.config_mapping
+
+    def get_node_named(self, name: str) -> Node:
+        """One node of the graph, by name."""
+        return self.graph.node_named(name)
+
+    def has_node_named(self, name: str) -> bool:
+        """True where the graph has a node of this name."""
+        return self.graph.has_node_named(name)
+
+    def node_def_named(self, name: str) -> Any:
+        """What was placed under this name."""
+        return self.graph.node_def_named(name)
+
+    def get_node(self, handle: names.NodeHandle) -> Node:
+        """The node that a handle leads to."""
+        graph = self.graph
+        *outer, last = handle.path
+        for name in outer:
+            graph = graph.node_def_named(name)
+        return graph.node_named(last)
+
+    get_op = get_node
+
+    def iterate_op_defs(self) -> Iterator[Any]:
+        """Every op definition of the job."""
+        return self.graph.iterate_op_defs()
+
+    # -- what it needs
+
+    @cached_property
+    def resource_requirements(self) -> dict[str, str]:
+        """The resource keys that the steps need, each with who needs it (for messages)."""
+        return _requirements(self)
+
+    @property
+    def required_resource_keys(self) -> frozenset[str]:
+        """The resource keys that the steps need."""
+        return frozenset(self.resource_requirements)
+
+    def check_resources(self) -> None:
+        """Raise DagsterInvalidDefinitionError where a needed resource is not there."""
+        for key, requirer in self.resource_requirements.items():
+            if key not in self.resource_defs:
+                available = sorted(self._given_resources)
+                raise DagsterInvalidDefinitionError(
+                    f'job "{self.name}": {requirer} required by the job was not provided. Please provide a resource for '
+                    f'key "{key}" in resource_defs.{names.nearest(key, available)} Available resource keys: {available}.'
+                )
+
+    # -- others made of it
+
+    def _with(self, **changes: Any) -> JobDefinition:
+        options: dict[str, Any] = {
+            "graph_def": self.graph,
+            "name": self.name,
+            "description": self.description,
+            "resource_defs": self._given_resources,
+            "executor_def": self._given_executor,
+            "logger_defs": self._given_loggers,
+            "config": self.baked_config,
+            "tags": self._given_tags,
+            "run_tags": self._given_run_tags,
+            "metadata": self.metadata,
+            "hooks": self.hook_defs,
+            "op_retry_policy": self.op_retry_policy,
+            "input_values": self.input_values,
+            "owners": self.owners,
+        }
+        return JobDefinition(**{**options, **changes})
+
+    def with_hooks(self, hook_defs: Any) -> JobDefinition:
+        """A job with more hooks."""
+        return self._with(hooks=self.hook_defs | read_hooks(hook_defs, f'job "{self.name}"'))
+
+    def with_executor_def(self, executor_def: ExecutorDefinition) -> JobDefinition:
+        """A job with another executor."""
+        return self._with(executor_def=executor_def)
+
+    def with_logger_defs(self, logger_defs: Mapping[str, Any]) -> JobDefinition:
+        """A job with other loggers."""
+        return self._with(logger_defs=logger_defs)
+
+    def with_top_level_resources(self, resource_defs: Mapping[str, Any]) -> JobDefinition:
+        """A job with these resources; where a key is there already, the new one wins."""
+        return self._with(resource_defs={**self._given_resources, **resource_defs})
+
+    def with_metadata(self, metadata: Mapping[str, Any]) -> JobDefinition:
+        """A job with other metadata."""
+        return self._with(metadata=metadata)
+
+    def describe_target(self) -> str:
+        """For messages: `job 'report'`."""
+        return f"job '{self.name}'"
+
+    def execute_in_process(
+        self,
+        run_config: Any = None,
+        instance: Any = None,
+        partition_key: str | None = None,
+        raise_on_error: bool = True,
+        op_selection: Sequence[str] | None = None,
+        asset_selection: Any = None,
+        run_id: str | None = None,
+        input_values: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        resources: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the job in this process and wait; gives an ExecuteInProcessResult.
+
+        `run_config` is a mapping or a RunConfig, `input_values` gives values for the job's own inputs, `resources`
+        replaces resource definitions. With `raise_on_error` the run stops at the first step that fails and the
+        user's own exception is raised; without it every step that can run does, and the result tells.
+
+        Raises DagsterInvalidConfigError, with every mistake at once, before anything runs.
+        """
+        from treadle import api  # deferred: the API makes this a method of a job, which is below everything that runs
+
+        return api.execute_in_process(
+            self,
+            run_config,
+            instance=instance,
+            raise_on_error=raise_on_error,
+            op_selection=op_selection,
+            run_id=run_id,
+            input_values=input_values,
+            tags=tags,
+            resources=resources,
+        )
+
+    def __repr__(self) -> str:
+        return f"<JobDefinition {self.name}>"
+
+
+def _check(value: Any, kind: Any, parameter: str, what: str) -> Any:
+    if value is not None and not isinstance(value, kind):
+        raise ParameterCheckError(f'{what}: Param "{parameter}" is not a {kind.__name__}. Got {value!r}.')
+    return value
+
+
+def _check_inputs(job: JobDefinition) -> None:
+    """Refuse inputs that nothing can give a value, and types that cannot be told apart."""
+    types_by_key: dict[str, Any] = {}
+    for op in job.wiring.ops.values():
+        definition = op.definition
+        for name, port in definition.input_dict.items():
+            _check_type(types_by_key, port.dagster_type, op.path)
+            if op.inputs[name] is None and not port.has_default_value and not port.is_nothing:
+                if port.dagster_type.loader is None and port.input_manager_key is None:
+                    raise DagsterInvalidDefinitionError(
+                        f'job "{job.name}": input "{name}" of op "{op.path}" has no way of being resolved: it is not '
+                        f"connected, has no default value, and its type {port.dagster_type.display_name} cannot be "
+                        f"loaded from config. Connect it, give it a default, or give its type a loader "
+                        f"(@dagster_type_loader)."
+                    )
+        for out in definition.output_dict.values():
+            _check_type(types_by_key, out.dagster_type, op.path)
+
+
+def _check_type(known: dict[str, Any], dagster_type: Any, path: str) -> None:
+    first = known.setdefault(dagster_type.key, dagster_type)
+    if first is not dagster_type and first != dagster_type and dagster_type.has_unique_name:
+        raise DagsterInvalidDefinitionError(
+            f'You have created two dagster types with the same name "{dagster_type.display_name}" (the second is used by '
+            f'op "{path}"). Type names have to be unique in a job: rename one of them, or use one object for both.'
+        )
+
+
+def _requirements(job: JobDefinition) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for hook in job.hook_defs:
+        for key in hook.required_resource_keys:
+            found.setdefault(key, f"resource with key '{key}' required by hook '{hook.name}' attached to job '{job.name}'")
+    for op in job.wiring.ops.values():
+        definition = op.definition
+        described = f"op '{op.path}'"
+        for key in definition.required_resource_keys:
+            found.setdefault(key, f"resource with key '{key}' required by {described}")
+        for hook in op.hooks:
+            for key in hook.required_resource_keys:
+                found.setdefault(
+                    key, f"resource with key '{key}' required by hook '{hook.name}' attached to {described}"
+                )
+        for port in definition.output_dict.values():
+            if not port.is_nothing:
+                found.setdefault(
+                    port.io_manager_key,
+                    f"io manager with key '{port.io_manager_key}' required by output '{port.name}' of {described}",
+                )
+            _require_for_type(found, port.dagster_type, f"output '{port.name}' of {described}")
+        for name, port in definition.input_dict.items():
+            if port.input_manager_key is not None:
+                found.setdefault(
+                    port.input_manager_key,
+                    f"input manager with key '{port.input_manager_key}' required by input '{name}' of {described}",
+                )
+            _require_for_type(found, port.dagster_type, f"input '{name}' of {described}", op.inputs[name] is None)
+    _require_transitively(found, job.resource_defs)
+    return found
+
+
+def _require_for_type(found: dict[str, str], dagster_type: Any, whose: str, is_loaded: bool = False) -> None:
+    if not dagster_type.required_resource_keys and (not is_loaded or dagster_type.loader is None):
+        return
+    for key in dagster_type.required_resource_keys:
+        found.setdefault(key, f"resource with key '{key}' required by type '{dagster_type.display_name}' of {whose}")
+    if is_loaded and dagster_type.loader is not None:
+        for key in dagster_type.loader.required_resource_keys():
+            found.setdefault(
+                key, f"resource with key '{key}' required by the loader on type '{dagster_type.display_name}' of {whose}"
+            )
+
+
+def _require_transitively(found: dict[str, str], definitions: Mapping[str, Any]) -> None:
+    todo = list(found)
+    while todo:
+        definition = definitions.get(todo.pop())
+        if definition is None:
+            continue
+        for key in definition.keys_needed(definitions):
+            if key not in found:
+                found[key] = f"resource with key '{key}' required by another resource"
+                todo.append(key)
+
+
+@overload
+def job(compose_fn: Callable[..., Any]) -> JobDefinition: ...
+@overload
+def job(
+    compose_fn: None = ...,
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    resource_defs: Mapping[str, Any] | None = ...,
+    config: Any = ...,
+    tags: Mapping[str, Any] | None = ...,
+    run_tags: Mapping[str, Any] | None = ...,
+    metadata: Mapping[str, Any] | None = ...,
+    logger_defs: Mapping[str, Any] | None = ...,
+    executor_def: ExecutorDefinition | None = ...,
+    hooks: Any = ...,
+    op_retry_policy: RetryPolicy | None = ...,
+    partitions_def: Any = ...,
+    input_values: Mapping[str, Any] | None = ...,
+    owners: Any = ...,
+) -> Callable[[Callable[..., Any]], JobDefinition]: ...
+def job(
+    compose_fn: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    resource_defs: Mapping[str, Any] | None = None,
+    config: Any = None,
+    tags: Mapping[str, Any] | None = None,
+    run_tags: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    logger_defs: Mapping[str, Any] | None = None,
+    executor_def: ExecutorDefinition | None = None,
+    hooks: Any = None,
+    op_retry_policy: RetryPolicy | None = None,
+    partitions_def: Any = None,
+    input_values: Mapping[str, Any] | None = None,
+    owners: Any = None,
+) -> Any:
+    """Make a job of a function whose body calls ops and graphs, as `@graph` does, and bind it to what it needs.
+
+    `resource_defs` maps keys to resource definitions, resource objects or plain values. `config` is run config to
+    use where a run gives none. `hooks` are called after every step; `op_retry_policy` holds for ops without their own.
+    """
+
+    def make(fn: Callable[..., Any]) -> JobDefinition:
+        graph = compose_graph(fn, name=name, description=description, kind="@job")
+        if graph.output_mappings:
+            raise DagsterInvalidDefinitionError(
+                f'@job "{graph.name}": the body returns outputs, but a job has none. Return nothing, or make it a @graph '
+                f"and call .to_job() on it."
+            )
+        made = JobDefinition(
+            graph_def=graph,
+            resource_defs=resource_defs,
+            config=config,
+            partitions_def=partitions_def,
+            tags=tags,
+            run_tags=run_tags,
+            metadata=metadata,
+            logger_defs=logger_defs,
+            executor_def=executor_def,
+            hooks=hooks,
+            op_retry_policy=op_retry_policy,
+            input_values=input_values,
+            owners=owners,
+        )
+        made.__name__ = made.name  # type: ignore[attr-defined]
+        made.__doc__ = made.description
+        made.__module__ = fn.__module__
+        made.__wrapped__ = fn  # type: ignore[attr-defined]
+        return made
+
+    return make(compose_fn) if compose_fn is not None else make

@@ -1,0 +1,457 @@
+"""OpDefinition and @op: a typed, configured Python function.
+
+Everything about the function is read and checked once, when the op is defined; a bad definition is refused here with
+the op's name. How the function is called belongs to invoke.py, where it stands to graph.py.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
+
+from treadle import introspect, names
+from treadle.config import sugar
+from treadle.config.schema import Field
+from treadle.definitions import invoke
+from treadle.definitions.compose import Composable, read_tags
+from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition
+from treadle.definitions.resources import is_resource_annotation
+from treadle.errors import (
+    DagsterInvalidConfigDefinitionError,
+    DagsterInvalidDefinitionError,
+    DagsterInvariantViolationError,
+    ParameterCheckError,
+)
+from treadle.introspect import MISSING, Signature
+from treadle.outcomes import DynamicOutput, Output, RetryPolicy
+
+CONTEXT_NAMES = frozenset(("context", "_", "_context", "context_"))
+_STREAMS = (
+    collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator,
+    collections.abc.AsyncIterator, collections.abc.AsyncIterable, collections.abc.AsyncGenerator,
+)  # fmt: skip
+
+
+class OpDefinition(Composable):
+    """An op. Make one with `@op`; called in the body of a `@graph` or `@job` it becomes a node there."""
+
+    is_graph = False
+    kind_name = "op"
+
+    def __init__(
+        self,
+        compute_fn: Callable[..., Any],
+        name: str,
+        ins: Mapping[str, In] | None = None,
+        outs: Mapping[str, Out] | None = None,
+        description: str | None = None,
+        config_schema: Any = None,
+        required_resource_keys: Any = None,
+        tags: Mapping[str, Any] | None = None,
+        version: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        code_version: str | None = None,
+        pool: str | None = None,
+        *,
+        signature: Signature | None = None,
+        input_defs: Sequence[InputDefinition] | None = None,
+        output_defs: Sequence[OutputDefinition] | None = None,
+    ) -> None:
+        self.name = names.check_name(name, "an op")
+        self.compute_fn = compute_fn
+        self.description = description
+        self.version = code_version if code_version is not None else version
+        self.retry_policy = _check_retry_policy(retry_policy, self.name)
+        self.pool = pool
+        self._tags = read_tags(tags, f'op "{name}"') if tags else {}
+        #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
+        self.signature = signature
+        self.call = _CallShape(signature, self.name)
+        if input_defs is None:
+            input_defs = _read_inputs(self.name, self.call, signature, ins or {})
+        if output_defs is None:
+            output_defs = _read_outputs(self.name, signature, outs, self.version)
+        self.input_dict: dict[str, InputDefinition] = {port.name: port for port in input_defs}
+        self.output_dict: dict[str, OutputDefinition] = _unique(output_defs, self.name)
+        self.output_levels = {name: int(port.is_dynamic) for name, port in self.output_dict.items()}
+        self.positional_inputs = [p for p in self.call.input_names if p in self.input_dict] or (
+            list(self.input_dict) if signature is None else []
+        )
+        self._config_schema = config_schema
+        self.config_field = _read_config_field(self.name, config_schema, self.call)
+        self.required_resource_keys = _read_resource_keys(required_resource_keys, self.name) | frozenset(
+            self.call.resource_params
+        )
+
+    @property
+    def input_defs(self) -> list[InputDefinition]:
+        """The inputs, those that carry nothing first."""
+        return list(self.input_dict.values())
+
+    @property
+    def output_defs(self) -> list[OutputDefinition]:
+        """The outputs, as declared."""
+        return list(self.output_dict.values())
+
+    @property
+    def ins(self) -> Mapping[str, In]:
+        """The inputs as `In` objects."""
+        return {
+            n: In(p.dagster_type, p.description, p.default_value, p.metadata, input_manager_key=p.input_manager_key)
+            for n, p in self.input_dict.items()
+        }
+
+    @property
+    def outs(self) -> Mapping[str, Out]:
+        """The outputs as `Out` objects."""
+        return {
+            n: (DynamicOut if p.is_dynamic else Out)(
+                p.dagster_type, p.description, p.is_required, p.io_manager_key, p.metadata, p.code_version
+            )
+            for n, p in self.output_dict.items()
+        }
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of the definition."""
+        return dict(self._tags)
+
+    @property
+    def config_schema(self) -> Any:
+        """What `config` is checked against: a Field, or None where anything goes."""
+        return self.config_field
+
+    @property
+    def has_config_field(self) -> bool:
+        """True where a schema was given."""
+        return self.config_field is not None
+
+    def input_def_named(self, name: str) -> InputDefinition:
+        """One input, by its name."""
+        return self.input_dict[name]
+
+    def output_def_named(self, name: str) -> OutputDefinition:
+        """One output, by its name."""
+        return self.output_dict[name]
+
+    def has_input(self, name: str) -> bool:
+        """True where there is an input of this name."""
+        return name in self.input_dict
+
+    def has_output(self, name: str) -> bool:
+        """True where there is an output of this name."""
+        return name in self.output_dict
+
+    def invoke_directly(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the op as the function that it is, with its inputs and output checked: for tests."""
+        return invoke.invoke_op(self, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<OpDefinition {self.name}>"
+
+
+class _CallShape:
+    """How the function wants to be called: which parameters are the context, the config, resources, inputs."""
+
+    __slots__ = ("config_class", "context_name", "has_config_param", "input_names", "resource_params", "takes_any")
+
+    def __init__(self, signature: Signature | None, op_name: str) -> None:
+        self.context_name: str | None = None
+        self.config_class: Any = None
+        self.has_config_param = False
+        self.resource_params: dict[str, Any] = {}
+        self.input_names: list[str] = []
+        self.takes_any = signature is None or signature.has_varkeywords
+        if signature is None:
+            return
+        if signature.has_varargs:
+            raise DagsterInvalidDefinitionError(
+                f'Op "{op_name}": the function has a *args parameter. Each input needs a name: declare them one by one, '
+                f"or take **kwargs and declare `ins`."
+            )
+        for index, parameter in enumerate(signature.parameters):
+            if index == 0 and parameter.name in CONTEXT_NAMES:
+                self.context_name = parameter.name
+            elif parameter.name == "config" and parameter.annotation is not MISSING:
+                self.has_config_param = True
+                self.config_class = parameter.annotation
+            elif is_resource_annotation(parameter.annotation):
+                self.resource_params[parameter.name] = parameter.annotation
+            else:
+                self.input_names.append(parameter.name)
+
+
+def _read_inputs(
+    op_name: str, call: _CallShape, signature: Signature | None, ins: Mapping[str, In]
+) -> list[InputDefinition]:
+    described = f'op "{op_name}"'
+    inputs: list[InputDefinition] = []
+    for name, port in ins.items():
+        if not isinstance(port, In):
+            raise DagsterInvalidDefinitionError(f'{described}, input "{name}": expected In(...), got {port!r}.')
+        if name in call.input_names:
+            continue
+        made = _described(lambda name=name, port=port: port.to_definition(name), described)
+        if not made.is_nothing and not call.takes_any:
+            raise DagsterInvalidDefinitionError(
+                f'{described} declares the input "{name}" in ins, but its function has no parameter of that name.'
+                f"{names.nearest(name, call.input_names)} Parameters: {call.input_names}. Only a Nothing input stands in "
+                f"ins alone."
+            )
+        inputs.append(made)
+    if signature is None:
+        return inputs
+    for name in call.input_names:
+        parameter = signature.parameter(name)
+        assert parameter is not None
+        port = ins.get(name) or _PLAIN_IN
+        made = _described(
+            lambda name=name, port=port, p=parameter: port.to_definition(name, p.annotation, p.default), described
+        )
+        if made.is_nothing:
+            raise DagsterInvalidDefinitionError(
+                f'{described}: the input "{name}" is of type Nothing, which carries no value, so it cannot be a '
+                f"parameter of the function. Remove the parameter and declare it in ins={{{name!r}: In(Nothing)}} only."
+            )
+        if made.default_value is not MISSING:
+            _check_default(made, described)
+        inputs.append(made)
+    return inputs
+
+
+_PLAIN_IN = In()
+
+
+def _described(make: Callable[[], Any], described: str) -> Any:
+    try:
+        return make()
+    except DagsterInvalidDefinitionError as error:
+        raise DagsterInvalidDefinitionError(f"{described}: {error}") from error.__cause__
+
+
+def _check_default(port: InputDefinition, described: str) -> None:
+    fast = port.dagster_type.fast_check
+    if port.dagster_type.is_any or (fast is not None and fast(port.default_value)):
+        return
+    try:
+        passed = port.dagster_type.type_check(None, port.default_value).success
+    except Exception:  # a check that needs a running context is made when the value is used
+        return
+    if not passed:
+        raise DagsterInvalidDefinitionError(
+            f'{described}: Type check failed for the default value of input "{port.name}" of type '
+            f"{port.dagster_type.display_name}: got {port.default_value!r} (a {type(port.default_value).__name__})."
+        )
+
+
+def _read_outputs(
+    op_name: str, signature: Signature | None, outs: Mapping[str, Out] | Out | None, code_version: str | None
+) -> list[OutputDefinition]:
+    returns = signature.returns if signature is not None else MISSING
+    described = f'op "{op_name}"'
+    if outs is None or isinstance(outs, Out):
+        port, annotation = _single_output(outs, returns)
+        return [
+            _described(lambda: port.to_definition(names.DEFAULT_OUTPUT, annotation, None, code_version), described)
+        ]
+    annotations = _spread_annotation(described, list(outs), returns)
+    made = []
+    for name, port in outs.items():
+        if not isinstance(port, Out):
+            raise DagsterInvalidDefinitionError(f'{described}, output "{name}": expected Out(...), got {port!r}.')
+        annotation = _single_output(port, annotations.get(name, MISSING))[1]
+        made.append(
+            _described(lambda n=name, p=port, a=annotation: p.to_definition(n, a, None, code_version), described)
+        )
+    return made
+
+
+def _single_output(out: Out | None, returns: Any) -> tuple[Out, Any]:
+    """The Out of a single output, and the annotation of its value."""
+    if returns is MISSING:
+        return out or _PLAIN_OUT, MISSING
+    if returns is None:
+        return out or _PLAIN_OUT, type(None)
+    origin = typing.get_origin(returns)
+    arguments = typing.get_args(returns)
+    if origin in (list, collections.abc.Sequence) and arguments and _is_of(arguments[0], DynamicOutput):
+        return out or DynamicOut(), _argument(arguments[0])
+    if _is_of(returns, DynamicOutput):
+        return out or DynamicOut(), _argument(returns)
+    if _is_of(returns, Output):
+        return out or _PLAIN_OUT, _argument(returns)
+    if origin in _STREAMS or returns in _STREAMS:
+        return out or _PLAIN_OUT, MISSING
+    return out or _PLAIN_OUT, returns
+
+
+_PLAIN_OUT = Out()
+
+
+def _is_of(annotation: Any, outcome_class: type) -> bool:
+    return annotation is outcome_class or typing.get_origin(annotation) is outcome_class
+
+
+def _argument(annotation: Any) -> Any:
+    arguments = typing.get_args(annotation)
+    if not arguments or isinstance(arguments[0], typing.TypeVar):
+        return MISSING
+    return type(None) if arguments[0] is None else arguments[0]
+
+
+def _spread_annotation(described: str, output_names: list[str], returns: Any) -> dict[str, Any]:
+    """A tuple annotation over several outputs, member by member."""
+    if returns is MISSING or not output_names or typing.get_origin(returns) in _STREAMS or returns in _STREAMS:
+        return {}
+    if len(output_names) == 1:
+        return {output_names[0]: returns}
+    if returns is tuple:
+        return {}
+    members = typing.get_args(returns)
+    if typing.get_origin(returns) is not tuple:
+        if returns is None or returns is typing.Any:
+            return {}
+        raise DagsterInvariantViolationError(
+            f"{described} has several outputs ({', '.join(output_names)}), but the return annotation {returns!r} is not a "
+            f"tuple. Annotate with Tuple[...] of one type an output, or leave the annotation out."
+        )
+    if len(members) != len(output_names):
+        raise DagsterInvariantViolationError(
+            f"{described} has {len(output_names)} outputs ({', '.join(output_names)}), but its return annotation has "
+            f"{len(members)} members: {returns!r}. Give one member an output."
+        )
+    return dict(zip(output_names, members, strict=True))
+
+
+def _unique(ports: Sequence[OutputDefinition], op_name: str) -> dict[str, OutputDefinition]:
+    made = {port.name: port for port in ports}
+    if len(made) != len(ports):
+        raise DagsterInvalidDefinitionError(
+            f'Op "{op_name}": two outputs have the same name; got {[port.name for port in ports]}.'
+        )
+    return made
+
+
+def _read_config_field(op_name: str, config_schema: Any, call: _CallShape) -> Field | None:
+    if call.has_config_param:
+        if config_schema is not None:
+            raise DagsterInvalidDefinitionError(
+                f'Op "{op_name}": config is declared twice, as a parameter `config` of the function and as '
+                f"config_schema. Keep one of them."
+            )
+        config_schema = call.config_class
+    if config_schema is None:
+        return None
+    try:
+        return sugar.to_field(config_schema)
+    except DagsterInvalidConfigDefinitionError as error:
+        raise DagsterInvalidConfigDefinitionError(
+            error.original_root, error.current_value, error.stack, f'This is the config schema of op "{op_name}".'
+        ) from error
+
+
+def _read_resource_keys(keys: Any, op_name: str) -> frozenset[str]:
+    if keys is None:
+        return frozenset()
+    if not isinstance(keys, (set, frozenset)) or not all(isinstance(key, str) for key in keys):
+        raise ParameterCheckError(f'Op "{op_name}": Param "required_resource_keys" is not a set of str. Got {keys!r}.')
+    return frozenset(keys)
+
+
+def _check_retry_policy(policy: Any, op_name: str) -> RetryPolicy | None:
+    if policy is not None and not isinstance(policy, RetryPolicy):
+        raise ParameterCheckError(f'Op "{op_name}": Param "retry_policy" is not a RetryPolicy. Got {policy!r}.')
+    return policy
+
+
+@overload
+def op(compute_fn: Callable[..., Any]) -> OpDefinition: ...
+@overload
+def op(
+    compute_fn: None = ...,
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    ins: Mapping[str, In] | None = ...,
+    out: Out | Mapping[str, Out] | None = ...,
+    config_schema: Any = ...,
+    required_resource_keys: set[str] | frozenset[str] | None = ...,
+    tags: Mapping[str, Any] | None = ...,
+    version: str | None = ...,
+    retry_policy: RetryPolicy | None = ...,
+    code_version: str | None = ...,
+    pool: str | None = ...,
+    input_defs: Sequence[InputDefinition] | None = ...,
+    output_defs: Sequence[OutputDefinition] | None = ...,
+) -> Callable[[Callable[..., Any]], OpDefinition]: ...
+def op(
+    compute_fn: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    ins: Mapping[str, In] | None = None,
+    out: Out | Mapping[str, Out] | None = None,
+    config_schema: Any = None,
+    required_resource_keys: set[str] | frozenset[str] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    version: str | None = None,
+    retry_policy: RetryPolicy | None = None,
+    code_version: str | None = None,
+    pool: str | None = None,
+    input_defs: Sequence[InputDefinition] | None = None,
+    output_defs: Sequence[OutputDefinition] | None = None,
+) -> Any:
+    """Make an op of a function.
+
+    Every parameter is an input, its annotation the type, its default the default value; except a first parameter
+    named `context`, a parameter `config` annotated with a Config class, and parameters annotated as resources. The
+    return annotation is the type of the output `result`.
+
+    `ins` and `out` say more about inputs and outputs; `out` may be a dict of several. `config_schema` is what the op's
+    `config` in the run config must look like. `retry_policy` says how often and when a failed attempt is tried again.
+
+    Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
+    """
+
+    def make(fn: Callable[..., Any]) -> OpDefinition:
+        signature = introspect.read_signature(fn)
+        if ins is not None and input_defs is not None or out is not None and output_defs is not None:
+            raise DagsterInvalidDefinitionError(
+                f'Op "{name or signature.name}": give either ins and out, or the older input_defs and output_defs.'
+            )
+        declared = {d.name: _in_of(d) for d in input_defs} if input_defs is not None else ins
+        outs = {names.DEFAULT_OUTPUT: out} if isinstance(out, Out) else out
+        made = OpDefinition(
+            fn,
+            name if name is not None else signature.name,
+            declared,
+            outs,
+            description if description is not None else signature.docstring,
+            config_schema,
+            required_resource_keys,
+            tags,
+            version,
+            retry_policy,
+            code_version,
+            pool,
+            signature=signature,
+            output_defs=output_defs,
+        )
+        made.__name__ = getattr(fn, "__name__", made.name)  # type: ignore[attr-defined]
+        made.__doc__ = made.description
+        made.__module__ = fn.__module__
+        made.__wrapped__ = fn  # type: ignore[attr-defined]
+        return made
+
+    if compute_fn is not None:
+        if not callable(compute_fn):
+            raise DagsterInvalidDefinitionError(f"@op decorates a function; got {compute_fn!r}. Arguments go by keyword.")
+        return make(compute_fn)
+    return make
+
+
+def _in_of(port: InputDefinition) -> In:
+    given = port.dagster_type if port._given_type else MISSING
+    return In(given, port.description, port.default_value, port.metadata, input_manager_key=port.input_manager_key)

@@ -1,0 +1,204 @@
+"""A graph made flat: every op with the ops that its inputs come from.
+
+Graph boundaries and mappings are resolved here, once for a job; the job checks itself against this, the plan is made
+of it. Pure: definitions in, plain values out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from treadle.definitions.compose import (
+    Dependency,
+    DependencyDefinition,
+    DynamicCollectDependencyDefinition,
+    Node,
+)
+from treadle.definitions.graph import GraphDefinition
+from treadle.errors import DagsterInvalidDefinitionError
+from treadle.names import NodeHandle
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """One output of one op, by the op's dotted path."""
+
+    path: str
+    output: str
+    #: the output has many values, each under a mapping key
+    is_dynamic: bool = False
+
+
+class WiredInput(msgspec.Struct, frozen=True):
+    """Where an input comes from: `output` and `collect` have one wire, `list` any number, `job_input` a name.
+
+    An element of a list may be the name of an input of the job. `config` is an input of a graph inside the job that
+    nothing is connected to: it has the graph's path and the input's name.
+    """
+
+    kind: str
+    wires: tuple[Wire | str, ...] = ()
+
+
+class WiredOp(msgspec.Struct, frozen=True):
+    """One op of a job with all that its place in the job says about it."""
+
+    path: str
+    handle: NodeHandle
+    node: Node
+    #: None for an input of the op itself that nothing is connected to
+    inputs: Mapping[str, WiredInput | None]
+    #: the dynamic outputs that multiply this op, outermost first
+    scope: tuple[Wire, ...]
+    hooks: frozenset[Any]
+    #: of the invocation or of the graphs around it, nearest first; the op's own stands between
+    retry_policy: Any
+
+    @property
+    def definition(self) -> Any:
+        """The op's definition."""
+        return self.node.definition
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of the definition with those of the invocation over them."""
+        own = self.definition._tags
+        return {**own, **self.node.tags} if self.node.tags else own  # type: ignore[no-any-return]
+
+
+class Wiring(msgspec.Struct, frozen=True):
+    """All ops of a job in an order in which each comes after those it needs, and where the job's outputs come from."""
+
+    ops: Mapping[str, WiredOp]
+    outputs: Mapping[str, Wire]
+
+
+class _Surroundings(msgspec.Struct):
+    """What a graph gets from where it is placed."""
+
+    prefix: str
+    handle: NodeHandle | None
+    inputs: Mapping[str, WiredInput | None]
+    hooks: frozenset[Any]
+    retry_policy: Any
+
+
+def wire(graph: GraphDefinition) -> Wiring:
+    """Flatten a graph. Raises DagsterInvalidDefinitionError where an op hangs below two unrelated fan-outs."""
+    ops: dict[str, WiredOp] = {}
+    top = _Surroundings("", None, {name: WiredInput("job_input", (name,)) for name in graph.input_dict}, frozenset(), None)
+    outputs = _wire_graph(graph, top, ops)
+    return Wiring(_sort(ops), outputs)
+
+
+def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, WiredOp]) -> dict[str, Wire]:
+    produced: dict[tuple[str, str], Wire] = {}
+    mapped = {
+        (m.mapped_node_name, m.mapped_node_input_name, m.fan_in_index): m.graph_input_name for m in graph.input_mappings
+    }
+    for name in graph._order:
+        node = graph.node_dict[name]
+        edges = graph.dependencies[name]
+        inputs = {
+            input_name: _wire_input(name, input_name, edges.get(input_name), mapped, around, produced)
+            for input_name in node.definition.input_dict
+        }
+        path = around.prefix + name
+        handle = NodeHandle(name, around.handle)
+        hooks = around.hooks | node.hook_defs if node.hook_defs or around.hooks else around.hooks
+        if node.definition.is_graph:
+            given = {name: source or WiredInput("config", (path, name)) for name, source in inputs.items()}
+            inside = _Surroundings(path + ".", handle, given, hooks, node.retry_policy or around.retry_policy)
+            for output_name, origin in _wire_graph(node.definition, inside, ops).items():
+                produced[name, output_name] = origin
+            continue
+        retry_policy = node.retry_policy or node.definition.retry_policy or around.retry_policy
+        ops[path] = WiredOp(path, handle, node, inputs, _scope(path, inputs, ops), hooks, retry_policy)
+        for output_name, port in node.definition.output_dict.items():
+            produced[name, output_name] = Wire(path, output_name, port.is_dynamic)
+    return {m.graph_output_name: produced[m.mapped_node_name, m.mapped_node_output_name] for m in graph.output_mappings}
+
+
+def _wire_input(
+    node_name: str,
+    input_name: str,
+    edge: Dependency | None,
+    mapped: Mapping[tuple[str, str, int | None], str],
+    around: _Surroundings,
+    produced: Mapping[tuple[str, str], Wire],
+) -> WiredInput | None:
+    if edge is None:
+        outer = mapped.get((node_name, input_name, None))
+        return around.inputs.get(outer) if outer is not None else None
+    if isinstance(edge, DependencyDefinition):
+        return WiredInput("output", (produced[edge.node, edge.output],))
+    if isinstance(edge, DynamicCollectDependencyDefinition):
+        return WiredInput("collect", (produced[edge.node_name, edge.output_name],))
+    wires: list[Wire | str] = []
+    for index, part in enumerate(edge.dependencies):
+        if isinstance(part, DependencyDefinition):
+            wires.append(produced[part.node, part.output])
+            continue
+        outer = mapped[node_name, input_name, index]
+        source = around.inputs.get(outer)
+        if source is None or source.kind not in ("output", "job_input"):
+            raise DagsterInvalidDefinitionError(
+                f'Input "{input_name}" of "{around.prefix}{node_name}": the element {index} of its list is the graph '
+                f'input "{outer}", which is {"a list itself" if source and source.kind != "config" else "connected to nothing"}.'
+            )
+        wires += source.wires
+    return WiredInput("list", tuple(wires))
+
+
+def _scope(path: str, inputs: Mapping[str, WiredInput | None], ops: Mapping[str, WiredOp]) -> tuple[Wire, ...]:
+    longest: tuple[Wire, ...] = ()
+    for input_name, source in inputs.items():
+        if source is None:
+            continue
+        for origin in source.wires:
+            if not isinstance(origin, Wire):
+                continue
+            scope = ops[origin.path].scope
+            if origin.is_dynamic:
+                scope = (*scope, origin)
+            if source.kind == "collect":
+                if not scope:
+                    raise DagsterInvalidDefinitionError(
+                        f'Input "{input_name}" of "{path}" collects output "{origin.output}" of "{origin.path}", which '
+                        f"is neither dynamic nor below a dynamic output. Pass the output itself."
+                    )
+                scope = scope[:-1]
+            if not scope or scope == longest[: len(scope)]:
+                continue
+            if longest != scope[: len(longest)]:
+                raise DagsterInvalidDefinitionError(
+                    f'Op "{path}" cannot be downstream of more than one dynamic output: it is below '
+                    f'"{longest[-1].path}" (output "{longest[-1].output}") and "{scope[-1].path}" (output '
+                    f'"{scope[-1].output}"), and nothing says which branch of one goes with which of the other. '
+                    f"Collect one of them, or put the second fan-out inside the map of the first."
+                )
+            longest = scope
+    return longest
+
+
+def upstream_paths(op: WiredOp) -> Iterator[str]:
+    """Paths of the ops that an op's inputs come from; the same path may come twice."""
+    for source in op.inputs.values():
+        if source is not None:
+            for origin in source.wires:
+                if isinstance(origin, Wire):
+                    yield origin.path
+
+
+def _sort(ops: Mapping[str, WiredOp]) -> dict[str, WiredOp]:
+    """By levels, each level by path: the order in which steps that become ready together are started."""
+    depth: dict[str, int] = {}
+    for path, op in ops.items():  # graphs were walked in topological order, so what comes before is known
+        deepest = -1
+        for origin in upstream_paths(op):
+            if depth[origin] > deepest:
+                deepest = depth[origin]
+        depth[path] = deepest + 1
+    return {path: ops[path] for path in sorted(ops, key=lambda path: (depth[path], path))}

@@ -1,0 +1,204 @@
+"""The only loop, and the Executor protocol that it calls.
+
+Commands of the machine go to an executor, events of the executor go into the log and to the machine. It begins and ends
+the run: whatever happens, the last event says how the run ended. Deciding is the machine's business.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Protocol
+
+from treadle.engine.machine import READS, Command, Launch, Machine, Note, Skip, Wait
+from treadle.errors import DagsterError, error_info
+from treadle.events import (
+    DagsterEvent,
+    DagsterEventType,
+    JobCanceledData,
+    JobFailureData,
+    RunFailureReason,
+    level_of,
+    run_event,
+)
+from treadle.logs import RunLog
+from treadle.runs import DagsterRunStatus
+
+
+class Executor(Protocol):
+    """What carries out launches. A handful of promises, the same for every executor."""
+
+    def open(self) -> Iterator[DagsterEvent]:
+        """Get ready; yields the events of doing so. What it raises ends the run before any step."""
+
+    def launch(self, order: Launch) -> None:
+        """Take an order; returns at once. Its events come out of `next_event`, its terminal event exactly once."""
+
+    def next_event(self, timeout: float | None) -> DagsterEvent | None:
+        """The next event of any step that was launched, in the order in which things happened.
+
+        None after `timeout` seconds without one, or at once where nothing is under way and no timeout was given.
+        """
+
+    def skip(self, command: Skip) -> DagsterEvent:
+        """The event for a step that is skipped."""
+
+    def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
+        """Stop everything that still runs and let go of everything; yields the events of doing so. Never raises."""
+
+    @property
+    def interrupt(self) -> BaseException | None:
+        """What interrupted the run, if anything did: it ends without starting another step."""
+
+
+class RunEnd(Exception):
+    """The run cannot go on: the executor could not get ready, or a worker outside any step broke."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Driver:
+    """Drives one run from RUN_START to its last event."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        executor: Executor,
+        log: RunLog,
+        record: Callable[[DagsterEvent], None],
+        read_status: Callable[[], DagsterRunStatus],
+    ) -> None:
+        self.machine = machine
+        self.executor = executor
+        self.log = log
+        self.record = record
+        self.read_status = read_status
+        self.job_name = machine.plan.job_name
+        #: what kept the run from starting its steps, if anything did
+        self.error: BaseException | None = None
+        self.first_failure: DagsterEvent | None = None
+        self._todo: deque[Command] = deque()
+        #: (when, step key) of steps that wait for another attempt
+        self._timers: list[tuple[float, str]] = []
+
+    def emit(self, event: DagsterEvent) -> DagsterEvent:
+        """Put an event into the log, and show it to the loggers that want it."""
+        self.record(event)
+        if self.log.lowest_level <= 10 or level_of(event) >= self.log.lowest_level:
+            self.log.event(event)
+        return event
+
+    def drive(self) -> Iterator[DagsterEvent]:
+        """Run to the end; yields every event after it was logged. May be closed early: the run then ends all the same."""
+        is_over = False
+        try:
+            yield self.emit(run_event(DagsterEventType.RUN_START, self.job_name))
+            is_aborted = True
+            try:
+                for event in self.executor.open():
+                    yield self.emit(event)
+            except RunEnd as end:
+                self.error = end.error
+            else:
+                yield from self._run_steps()
+                is_aborted = self.executor.interrupt is not None or (
+                    self.machine.stops_at_failure and bool(self.machine.failed)
+                )
+            for event in self.executor.close(is_aborted):
+                yield self.emit(event)
+            is_over = True
+            yield self.emit(self._last_event())
+        except BaseException as error:
+            # The caller let go of the iterator, or a fault of ours: the log must not say that the run goes on.
+            if not is_over:
+                self._end_early(error)
+            raise
+
+    def _run_steps(self) -> Iterator[DagsterEvent]:
+        machine, executor, todo = self.machine, self.executor, self._todo
+        todo.extend(machine.start())
+        while True:
+            while todo:
+                command = todo.popleft()
+                if type(command) is Launch:
+                    executor.launch(command)
+                elif type(command) is Skip:
+                    yield self._advance(executor.skip(command))
+                elif type(command) is Wait:
+                    heapq.heappush(self._timers, (monotonic() + command.seconds, command.step_key))
+                elif type(command) is Note:
+                    self.log.message(logging.ERROR, command.text, command.step_key)
+            event = executor.next_event(self._patience())
+            if event is not None:
+                yield self._advance(event)
+                if machine.stops_at_failure and machine.failed or executor.interrupt is not None:
+                    machine.stop()
+                    return
+            elif self._timers and self._timers[0][0] <= monotonic():
+                todo.extend(machine.resume(heapq.heappop(self._timers)[1]))
+            elif machine.is_done and not todo:
+                return
+
+    def _advance(self, event: DagsterEvent) -> DagsterEvent:
+        self.emit(event)
+        if event.event_type_value in READS:
+            self._todo.extend(self.machine.handle(event))
+            if self.first_failure is None and event.event_type_value == "STEP_FAILURE":
+                self.first_failure = event
+        return event
+
+    def _patience(self) -> float | None:
+        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else None
+
+    # -- how a run ends
+
+    def _last_event(self) -> DagsterEvent:
+        interrupt = self.executor.interrupt
+        if interrupt is not None:
+            return self._interrupted(interrupt)
+        if self.error is not None:
+            return self._failed(
+                RunFailureReason.RUN_EXCEPTION,
+                f'Execution of run for "{self.job_name}" failed. An exception was thrown during execution.',
+                self.error,
+            )
+        if self.machine.failed:
+            return self._failed(
+                RunFailureReason.STEP_FAILURE,
+                f'Execution of run for "{self.job_name}" failed. Steps failed: {self.machine.failed}.',
+            )
+        return run_event(DagsterEventType.RUN_SUCCESS, self.job_name)
+
+    def _failed(self, reason: RunFailureReason, message: str, error: BaseException | None = None) -> DagsterEvent:
+        info = error_info(error) if error is not None else None
+        data = JobFailureData(info, reason, self.first_failure)
+        return run_event(DagsterEventType.RUN_FAILURE, self.job_name, data, message=message)
+
+    def _interrupted(self, interrupt: BaseException) -> DagsterEvent:
+        if self.read_status() is DagsterRunStatus.CANCELING:
+            return run_event(DagsterEventType.RUN_CANCELED, self.job_name, JobCanceledData(error_info(interrupt)))
+        return self._failed(
+            RunFailureReason.UNEXPECTED_TERMINATION,
+            f'Execution of run for "{self.job_name}" failed. Execution was interrupted unexpectedly. No user initiated '
+            f"termination request was found, treating as failure.",
+            interrupt,
+        )
+
+    def _end_early(self, error: BaseException) -> None:
+        for event in self.executor.close(True):
+            self.emit(event)
+        if isinstance(error, GeneratorExit):
+            error = DagsterError("The iterator over the run's events was closed before the run ended.")
+        self.emit(
+            self._failed(
+                RunFailureReason.UNEXPECTED_TERMINATION,
+                f'Execution of run for "{self.job_name}" was stopped before its end: {error}',
+                error,
+            )
+        )
+

@@ -1,0 +1,564 @@
+"""run one step here: load, check, call, check, store; yields events
+
+Every executor runs steps with this, in whatever process or thread. What user code does wrong becomes an event here;
+only faults of our own leave as exceptions. It never decides what runs next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
+from typing import Any
+
+from treadle.contexts import HookContext, InputContext, OpExecutionContext, OutputContext, StepFacts
+from treadle.definitions import invoke
+from treadle.definitions.io_managers import InMemoryIOManager
+from treadle.definitions.wiring import WiredInput, WiredOp
+from treadle.engine.machine import Launch, retry_delay
+from treadle.engine.workplace import Bench, Workplace
+from treadle.errors import (
+    DagsterError,
+    DagsterExecutionHandleOutputError,
+    DagsterExecutionInterruptedError,
+    DagsterExecutionLoadInputError,
+    DagsterExecutionStepExecutionError,
+    DagsterInvariantViolationError,
+    DagsterMaxRetriesExceededError,
+    DagsterStepOutputNotFoundError,
+    DagsterTypeCheckDidNotPass,
+    DagsterTypeCheckError,
+    DagsterTypeLoadingError,
+    DagsterUserCodeExecutionError,
+    HookExecutionError,
+    error_info,
+)
+from treadle.events import (
+    AssetObservationData,
+    DagsterEvent,
+    DagsterEventType,
+    ErrorSource,
+    HandledOutputData,
+    HookErroredData,
+    LoadedInputData,
+    StepExpectationResultData,
+    StepFailureData,
+    StepInputData,
+    StepMaterializationData,
+    StepOutputData,
+    StepOutputHandle,
+    StepRetryData,
+    StepSuccessData,
+    TypeCheckData,
+    UserFailureData,
+)
+from treadle.logs import active_context
+from treadle.metadata import normalize_metadata
+from treadle.names import nearest, split_step_key
+from treadle.outcomes import (
+    AssetMaterialization,
+    AssetObservation,
+    DynamicOutput,
+    ExpectationResult,
+    Failure,
+    Output,
+    RetryRequested,
+)
+from treadle.types import TypeCheckContext
+
+_START = DagsterEventType.STEP_START.value
+_RESTARTED = DagsterEventType.STEP_RESTARTED.value
+_LOADED = DagsterEventType.LOADED_INPUT.value
+_INPUT = DagsterEventType.STEP_INPUT.value
+_OUTPUT = DagsterEventType.STEP_OUTPUT.value
+_HANDLED = DagsterEventType.HANDLED_OUTPUT.value
+_SUCCESS = DagsterEventType.STEP_SUCCESS.value
+_FAILURE = DagsterEventType.STEP_FAILURE.value
+_UP_FOR_RETRY = DagsterEventType.STEP_UP_FOR_RETRY.value
+
+#: what ends a run rather than a step
+INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError)
+
+
+def run_step(place: Workplace, order: Launch) -> Iterator[DagsterEvent]:
+    """Run one attempt at a step; yields its events as they happen."""
+    return Attempt(place, place.bench(order.path), order).run()
+
+
+class Attempt:
+    """One try at a step."""
+
+    __slots__ = (
+        "bench", "boundary", "context", "events", "facts", "order", "place", "produced", "stamp", "values",
+    )  # fmt: skip
+
+    def __init__(self, place: Workplace, bench: Bench, order: Launch) -> None:
+        self.place = place
+        self.bench = bench
+        self.order = order
+        op = bench.op
+        self.stamp = place.stamp(op.path, order.step_key)
+        self.facts = StepFacts(
+            place.facts, order.step_key, op.handle, op.node, order.mapping_keys, bench.config, place.scope(bench.keys)
+        )
+        self.context = OpExecutionContext(self.facts, order.attempt)
+        #: which user code is running: makes an exception of it into one that says whose fault it is
+        self.boundary: Callable[[BaseException], DagsterError] | None = None
+        #: input values
+        self.values: dict[str, Any] = {}
+        #: output name to its value, or to {mapping key: value}
+        self.produced: dict[str, Any] = {}
+        #: the step's events so far, kept only where a hook wants to see them
+        self.events: list[DagsterEvent] | None = None
+
+    def run(self) -> Iterator[DagsterEvent]:
+        """The attempt from its first event to its last."""
+        stamp = self.stamp
+        if self.order.attempt == 1:
+            yield stamp.event(_START)
+        else:
+            text = f'Started re-execution (attempt # {self.order.attempt}) of step "{stamp.step_key}".'
+            yield stamp.event(_RESTARTED, None, text)
+        started = perf_counter()
+        try:
+            if self.bench.inputs:
+                yield from self._load_inputs()
+            yield from self._compute()
+            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000))
+            error = None
+        except GeneratorExit:
+            raise
+        except BaseException as raised:
+            yield from self._take_logged()
+            error = raised
+            ending = self._fail(raised)
+        yield ending
+        if self.bench.hooks and ending.event_type_value != _UP_FOR_RETRY:
+            yield from self._run_hooks(error)
+
+    # -- inputs
+
+    def _load_inputs(self) -> Iterator[DagsterEvent]:
+        place = self.place
+        for port, wired, manager in self.bench.inputs:
+            name = port.name
+            handles = self.order.inputs.get(name)
+            if handles is None:
+                value, event = self._unconnected(port, wired, manager)
+                if event is not None:
+                    yield event
+                self.values[name] = value
+                continue
+            if type(handles) is StepOutputHandle:
+                self.values[name], payload = self._load(port, handles, manager)
+                yield self.stamp.event(_LOADED, payload)
+                continue
+            found = []
+            for handle in handles:
+                value, payload = self._load(port, handle, manager)
+                yield self.stamp.event(_LOADED, payload)
+                found.append(value)
+            self.values[name] = found
+        for port, _wired, _manager in self.bench.inputs:
+            verdict = self._check(port, self.values[port.name], place)
+            yield self.stamp.event(_INPUT, StepInputData(port.name, verdict, port.dagster_type.display_name))
+            if not verdict.success:
+                raise _type_check_error("input", port, verdict)
+
+    def _load(self, port: Any, handle: StepOutputHandle, manager: tuple[str, Any] | None) -> tuple[Any, LoadedInputData]:
+        if manager is None:
+            path = split_step_key(handle.step_key)[0]
+            upstream = self.place.job.wiring.ops[path].definition.output_dict[handle.output_name]
+            manager = upstream.io_manager_key, self.place.resources[upstream.io_manager_key]
+        key, loader = manager
+        run_id = self.place.facts.run.run_id
+        if type(loader) is InMemoryIOManager:
+            parts = (run_id, handle.step_key, handle.output_name)
+            value = loader.fetch(parts if handle.mapping_key is None else (*parts, handle.mapping_key))
+            return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key)
+        context = self._input_context(port, key, self._upstream_context(handle))
+        value = self._call_loader(loader, context, port)
+        metadata = context.consume_logged_metadata()
+        return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key, metadata)
+
+    def _call_loader(self, loader: Any, context: InputContext, port: Any) -> Any:
+        self.boundary = lambda error: DagsterExecutionLoadInputError(
+            f'Error occurred while loading input "{port.name}" of step "{self.stamp.step_key}":', user_exception=error
+        )
+        value = loader.load_input(context)
+        self.boundary = None
+        return value
+
+    def _unconnected(
+        self, port: Any, wired: WiredInput | None, manager: tuple[str, Any] | None
+    ) -> tuple[Any, DagsterEvent | None]:
+        """Value of an input that no step gives: from the caller, from config, from a manager of its own, the default."""
+        place, name = self.place, port.name
+        if wired is not None and wired.kind == "list":
+            return [self._job_input(port, item) for item in wired.wires], None
+        if wired is not None and wired.kind == "job_input":
+            return self._job_input(port, wired.wires[0]), None
+        if manager is not None:
+            context = self._input_context(port, manager[0], None)
+            value = self._call_loader(manager[1], context, port)
+            metadata = context.consume_logged_metadata()
+            return value, self.stamp.event(_LOADED, LoadedInputData(name, manager[0], metadata=metadata))
+        where: Any = (self.bench.op.path, name) if wired is None else wired.wires
+        if where in place.config.inputs:
+            return self._from_config(port, place.config.inputs[where]), None
+        default = port.default_value if wired is None else self._graph_default(where, port)
+        return default, None
+
+    def _graph_default(self, where: tuple[str, str], port: Any) -> Any:
+        graph = self.place.job.graph
+        for name in where[0].split("."):
+            graph = graph.node_dict[name].definition
+        outer = graph.input_dict[where[1]]
+        return outer.default_value if outer.has_default_value else port.default_value
+
+    def _job_input(self, port: Any, name: Any) -> Any:
+        place = self.place
+        if name in place.input_values:
+            return place.input_values[name]
+        if name in place.config.job_inputs:
+            return self._from_config(port, place.config.job_inputs[name])
+        outer = place.job.graph.input_dict[name]
+        return outer.default_value if outer.has_default_value else port.default_value
+
+    def _from_config(self, port: Any, config: Any) -> Any:
+        self.boundary = lambda error: DagsterTypeLoadingError(
+            f'Error occurred while loading input "{port.name}" of step "{self.stamp.step_key}" from config:',
+            user_exception=error,
+        )
+        value = port.dagster_type.loader.construct_from_config_value(self.context, config)
+        self.boundary = None
+        return value
+
+    # -- calling the function
+
+    def _compute(self) -> Iterator[DagsterEvent]:
+        bench, context = self.bench, self.context
+        definition = bench.op.definition
+        args, kwargs = invoke.arguments(definition, self.values, context, bench.config, self.place.resources)
+        self.boundary = self._body_error
+        token = active_context.set(context)
+        try:
+            result = definition.compute_fn(*args, **kwargs)
+        finally:
+            active_context.reset(token)
+        if invoke.is_stream(result) and definition.output_dict:
+            for outcome in invoke.stream(definition, result, context):
+                self.boundary = None
+                yield from self._take(outcome)
+                self.boundary = self._body_error
+            self.boundary = None
+        else:
+            self.boundary = None
+            for outcome in invoke.outcomes(definition, result):
+                yield from self._take(outcome)
+        if self.facts.events:
+            yield from self._take_logged()
+        if len(self.produced) < len(bench.outputs):
+            yield from self._complete_outputs()
+
+    def _body_error(self, error: BaseException) -> DagsterError:
+        node = self.bench.op.node
+        return DagsterExecutionStepExecutionError(
+            f'Error occurred while executing op "{node.name}":',
+            user_exception=error,
+            step_key=self.stamp.step_key,
+            op_name=node.name,
+            op_def_name=node.definition.name,
+        )
+
+    def _take(self, outcome: Any) -> Iterator[DagsterEvent]:
+        """One outcome of user code into events."""
+        if self.facts.events:
+            yield from self._take_logged()
+        if isinstance(outcome, (Output, DynamicOutput)):
+            yield from self._store(outcome)
+        elif isinstance(outcome, (AssetMaterialization, AssetObservation, ExpectationResult)):
+            yield self._user_event(outcome)
+        else:
+            what = self.bench.op.node.describe_node()
+            raise DagsterInvariantViolationError(
+                f"Compute function for {what} yielded {outcome!r} (a {type(outcome).__name__}). An op yields Output, "
+                f"DynamicOutput, AssetMaterialization, AssetObservation or ExpectationResult objects; a bare value is "
+                f"returned, or wrapped: yield Output(value)."
+            )
+
+    def _take_logged(self) -> Iterator[DagsterEvent]:
+        for logged in self.context.consume_events():
+            yield self._user_event(logged)
+
+    def _user_event(self, outcome: Any) -> DagsterEvent:
+        if isinstance(outcome, AssetMaterialization):
+            return self.stamp.event("ASSET_MATERIALIZATION", StepMaterializationData(outcome))
+        if isinstance(outcome, AssetObservation):
+            return self.stamp.event("ASSET_OBSERVATION", AssetObservationData(outcome))
+        return self.stamp.event("STEP_EXPECTATION_RESULT", StepExpectationResultData(outcome))
+
+    # -- outputs
+
+    def _admit(self, outcome: Any) -> tuple[Any, Any, str | None]:
+        """Port, manager and mapping key for an output; DagsterInvariantViolationError where it may not be."""
+        name = outcome.output_name
+        what = self.bench.op.node.describe_node()
+        found = self.bench.outputs.get(name)
+        if found is None:
+            raise DagsterInvariantViolationError(
+                f'Core compute for {what} returned an output "{name}" that does not exist.'
+                f"{nearest(name, self.bench.outputs)} The available outputs are {list(self.bench.outputs)}."
+            )
+        port, manager = found
+        if type(outcome) is Output:
+            if port.is_dynamic:
+                raise DagsterInvariantViolationError(
+                    f'{what}, output "{name}" is dynamic: yield DynamicOutput(value, mapping_key=...) for it, not Output.'
+                )
+            if name in self.produced:
+                raise DagsterInvariantViolationError(f'Compute for {what} returned an output "{name}" multiple times.')
+            self.produced[name] = outcome.value
+            return port, manager, None
+        if not port.is_dynamic:
+            raise DagsterInvariantViolationError(
+                f'{what} yielded a DynamicOutput for output "{name}", which is not dynamic. Declare it with DynamicOut, '
+                f"or yield Output."
+            )
+        branches = self.produced.setdefault(name, {})
+        if outcome.mapping_key in branches:
+            raise DagsterInvariantViolationError(
+                f'Compute for {what} yielded a dynamic output "{name}" with mapping_key "{outcome.mapping_key}" '
+                f"multiple times. Each value needs a mapping key of its own."
+            )
+        branches[outcome.mapping_key] = outcome.value
+        return port, manager, outcome.mapping_key
+
+    def _store(self, outcome: Any) -> Iterator[DagsterEvent]:
+        place, key, value, name = self.place, self.stamp.step_key, outcome.value, outcome.output_name
+        port, manager, mapping_key = self._admit(outcome)
+        if place.captured is not None:
+            place.captured[key, name, mapping_key] = value
+        metadata = outcome.metadata
+        added = self.facts.output_metadata
+        if added and (name, mapping_key) in added:
+            metadata = {**normalize_metadata(metadata or {}), **normalize_metadata(added[name, mapping_key])}
+        verdict = self._check(port, value, place)
+        handle = StepOutputHandle(key, name, mapping_key)
+        yield self.stamp.event(
+            _OUTPUT, StepOutputData(handle, verdict, None, metadata or {}, port.dagster_type.display_name)
+        )
+        if not verdict.success:
+            raise _type_check_error("output", port, verdict)
+        if manager is None:
+            return
+        manager_key = port.io_manager_key
+        if type(manager) is InMemoryIOManager:
+            parts = (place.facts.run.run_id, key, name)
+            manager.values[parts if mapping_key is None else (*parts, mapping_key)] = value
+            yield self.stamp.event(_HANDLED, HandledOutputData(name, manager_key))
+            return
+        yield from self._hand_over(port, manager, value, mapping_key, metadata or {})
+
+    def _hand_over(
+        self, port: Any, manager: Any, value: Any, mapping_key: str | None, metadata: Mapping[str, Any]
+    ) -> Iterator[DagsterEvent]:
+        context = self._output_context(port, mapping_key, metadata)
+        self.boundary = lambda error: DagsterExecutionHandleOutputError(
+            f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":', user_exception=error
+        )
+        given = manager.handle_output(context, value)
+        parts = given if hasattr(given, "__next__") else () if given is None else [given]
+        for part in parts:
+            if isinstance(part, AssetMaterialization):
+                context.log_event(part)
+            elif isinstance(part, Mapping):
+                context.add_output_metadata(part)
+            else:
+                self.boundary = None
+                raise DagsterInvariantViolationError(
+                    f'IO manager "{port.io_manager_key}" on output "{port.name}" has returned {part!r} (a '
+                    f"{type(part).__name__}). handle_output returns None, or yields AssetMaterializations and dicts of "
+                    f"metadata."
+                )
+        self.boundary = None
+        for logged in context.consume_events():
+            yield self._user_event(logged)
+        yield self.stamp.event(
+            _HANDLED, HandledOutputData(port.name, port.io_manager_key, context.consume_logged_metadata())
+        )
+
+    def _complete_outputs(self) -> Iterator[DagsterEvent]:
+        """After the body: outputs that carry nothing are implied, others must be there, optional, or dynamic."""
+        for name, (port, _manager) in self.bench.outputs.items():
+            if name in self.produced or port.is_dynamic:
+                continue
+            if port.is_nothing and not self.context.requires_typed_event_stream:
+                if port.is_required:
+                    yield from self._store(Output(None, name))
+            elif port.is_required:
+                what = self.bench.op.node.describe_node()
+                hint = self.context.typed_event_stream_error_message
+                raise DagsterStepOutputNotFoundError(
+                    f'Core compute for {what} did not return an output for non-optional output "{name}". Yield or '
+                    f"return it, or declare it with Out(is_required=False).{' ' + hint if hint else ''}",
+                    step_key=self.stamp.step_key,
+                    output_name=name,
+                )
+
+    # -- type checks
+
+    def _check(self, port: Any, value: Any, place: Workplace) -> TypeCheckData:
+        dagster_type = port.dagster_type
+        fast = dagster_type.fast_check
+        if dagster_type.is_any or (fast is not None and fast(value)):
+            return TypeCheckData(True, port.name)
+        context = TypeCheckContext(place.facts.run.run_id, self.context.log, self.facts.resources)
+        self.boundary = lambda error: DagsterTypeCheckError(
+            f'Error occurred while type-checking "{port.name}" of type "{dagster_type.display_name}", of step '
+            f'"{self.stamp.step_key}":',
+            user_exception=error,
+        )
+        try:
+            verdict = dagster_type.type_check(context, value)
+        except DagsterInvariantViolationError:
+            self.boundary = None
+            raise
+        self.boundary = None
+        return TypeCheckData(verdict.success, port.name, verdict.description, verdict.metadata)
+
+    # -- how it ends
+
+    def _fail(self, raised: BaseException) -> DagsterEvent:
+        place, attempt, policy = self.place, self.order.attempt, self.bench.policy
+        if isinstance(raised, RetryRequested):
+            requested, is_retryable, error = raised, True, raised
+            limit = raised.max_retries
+        else:
+            requested, limit = None, policy.max_retries if policy is not None else 0
+            error = self._attribute(raised)
+            is_retryable = isinstance(error, DagsterUserCodeExecutionError) and not isinstance(
+                error, (DagsterTypeCheckError, DagsterTypeLoadingError)
+            )
+            if isinstance(error, Failure):
+                is_retryable = error.allow_retries
+        if not isinstance(raised, Exception):
+            is_retryable = False
+        info = error_info(error)
+        if place.retries_enabled:
+            delay = retry_delay(policy, attempt, requested=requested, is_retryable=is_retryable)
+            if delay is not None:
+                cause = info.cause if requested is not None and info.cause is not None else info
+                return self.stamp.event(_UP_FOR_RETRY, StepRetryData(cause, delay))
+        was_retried = requested is not None or (policy is not None and is_retryable and place.retries_enabled)
+        if was_retried and (requested is not None or limit > 0):
+            error = DagsterMaxRetriesExceededError(
+                f"Exceeded max_retries of {limit}\n\n{(info.cause or info).to_string()}",
+                user_code_process_error_infos=[info],
+            )
+            error.__cause__ = raised.__cause__ if requested is not None else raised
+            info = error_info(error)
+        return self._final_failure(raised, error, info)
+
+    def _attribute(self, raised: BaseException) -> BaseException:
+        """The exception as the engine tells it: wrapped, where it came out of user code."""
+        boundary, self.boundary = self.boundary, None
+        if boundary is None or isinstance(raised, (Failure, *INTERRUPTS)):
+            return raised
+        return boundary(raised)
+
+    def _final_failure(self, raised: BaseException, error: BaseException, info: Any) -> DagsterEvent:
+        source = ErrorSource.FRAMEWORK_ERROR
+        user_data = None
+        if isinstance(error, DagsterUserCodeExecutionError):
+            source = ErrorSource.USER_CODE_ERROR
+        elif isinstance(error, INTERRUPTS):
+            source = ErrorSource.INTERRUPT
+            self.place.interrupt = raised
+        elif not isinstance(error, (DagsterError, Failure)):
+            source = ErrorSource.UNEXPECTED_ERROR
+        if isinstance(raised, Failure):
+            user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
+        if self.place.first_error is None:
+            is_wrapped = isinstance(error, DagsterUserCodeExecutionError) and error.user_exception is not None
+            self.place.first_error = raised if is_wrapped else error
+        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source))
+
+    def _run_hooks(self, error: BaseException | None) -> Iterator[DagsterEvent]:
+        for hook in self.bench.hooks:
+            name = self.bench.op.node.name
+            resources = self.place.scope(frozenset(hook.required_resource_keys))
+            context = HookContext(hook, self.facts, resources, error, self.produced)
+            try:
+                was_run = hook.run(context, error is None, self.events or ())
+            except BaseException as raised:
+                if isinstance(raised, GeneratorExit):
+                    raise
+                problem = HookExecutionError(
+                    f'Error occurred during the execution of hook_fn triggered for op "{name}"', user_exception=raised
+                )
+                yield self.stamp.event("HOOK_ERRORED", HookErroredData(error_info(problem)), f'Hook "{hook.name}" failed.')
+                continue
+            if was_run:
+                text = f'Finished the execution of hook "{hook.name}" triggered for op "{name}".'
+                yield self.stamp.event("HOOK_COMPLETED", None, text)
+            else:
+                text = f'Skipped the execution of hook "{hook.name}": it is not meant for how op "{name}" ended.'
+                yield self.stamp.event("HOOK_SKIPPED", None, text)
+
+    # -- contexts for managers
+
+    def _output_context(self, port: Any, mapping_key: str | None, metadata: Mapping[str, Any]) -> OutputContext:
+        handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
+        return self._describe_output(handle, self.bench.op, output_metadata=metadata, step_context=self.context)
+
+    def _upstream_context(self, handle: StepOutputHandle) -> OutputContext:
+        op = self.place.job.wiring.ops[split_step_key(handle.step_key)[0]]
+        return self._describe_output(handle, op, output_metadata={})
+
+    def _describe_output(self, handle: StepOutputHandle, op: WiredOp, **more: Any) -> OutputContext:
+        run = self.place.facts.run
+        port = op.definition.output_dict[handle.output_name]
+        definition = self.place.job.resource_defs.get(port.io_manager_key)
+        return OutputContext(
+            step_key=handle.step_key,
+            name=handle.output_name,
+            job_name=run.job_name,
+            run_id=run.run_id,
+            definition_metadata=port.metadata,
+            mapping_key=handle.mapping_key,
+            config=None,
+            dagster_type=port.dagster_type,
+            log=self.context.log,
+            version=None,
+            resource_config=self.place.config.resources.get(port.io_manager_key),
+            resources=self.place.scope(frozenset(definition.required_resource_keys if definition else ())),
+            op_def=op.definition,
+            **more,
+        )
+
+    def _input_context(self, port: Any, key: str, upstream: OutputContext | None) -> InputContext:
+        definition = self.place.job.resource_defs.get(key)
+        return InputContext(
+            name=port.name,
+            job_name=self.place.facts.run.job_name,
+            op_def=self.bench.op.definition,
+            config=None,
+            definition_metadata=port.metadata,
+            upstream_output=upstream,
+            dagster_type=port.dagster_type,
+            log=self.context.log,
+            resource_config=self.place.config.resources.get(key),
+            resources=self.place.scope(frozenset(definition.required_resource_keys if definition else ())),
+            step_context=self.context,
+            instance=self.place.facts.instance,
+        )
+
+
+def _type_check_error(kind: str, port: Any, verdict: TypeCheckData) -> DagsterTypeCheckDidNotPass:
+    description = f" Description: {verdict.description}" if verdict.description else ""
+    return DagsterTypeCheckDidNotPass(
+        f'Type check failed for step {kind} "{port.name}" - expected type "{port.dagster_type.display_name}".{description}',
+        dict(verdict.metadata),
+        port.dagster_type,
+    )
+

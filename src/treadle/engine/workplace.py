@@ -1,0 +1,165 @@
+"""What the steps of one run need, wherever they run.
+
+A Workplace is made once for a run in each process that takes part in it; a Bench holds what one op of the job needs,
+resolved once however many branches or attempts it has. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from treadle.contexts import RunFacts
+from treadle.definitions.run_config import ResolvedConfig
+from treadle.definitions.wiring import WiredInput, WiredOp
+from treadle.engine.resources import Resources
+from treadle.errors import DagsterInvalidDefinitionError
+from treadle.events import DagsterEvent, DagsterEventType, Payload, StepHandle
+from treadle.plan.model import Plan
+
+_SKIPPED = DagsterEventType.STEP_SKIPPED.value
+
+
+class Workplace:
+    """What the steps of one run need, wherever they run: the job, its config, resources and captured outputs."""
+
+    def __init__(
+        self,
+        facts: RunFacts,
+        plan: Plan,
+        config: ResolvedConfig,
+        input_values: Mapping[str, Any],
+        *,
+        retries_enabled: bool = True,
+    ) -> None:
+        self.facts = facts
+        self.job = facts.job_def
+        self.plan = plan
+        self.config = config
+        self.input_values = input_values
+        self.retries_enabled = retries_enabled
+        #: open resources by key; the executor opens and closes them
+        self.resources: Mapping[str, Any] = {}
+        #: every value an op produced, by step key, output name and mapping key; None to keep none
+        self.captured: dict[tuple[str, str, str | None], Any] | None = {}
+        #: the exception of the first step that failed for good, as its author raised it
+        self.first_error: BaseException | None = None
+        #: what interrupted a step, and so ends the run
+        self.interrupt: BaseException | None = None
+        run = facts.run
+        self._tags = {"run_id": run.run_id, "job_name": run.job_name}
+        self._run_tags = dict(run.tags)
+        self._benches: dict[str, Bench] = {}
+        self._scopes: dict[frozenset[str], Resources] = {}
+
+    def bench(self, path: str) -> Bench:
+        """What one op of the job needs, resolved once however many branches or attempts it has."""
+        found = self._benches.get(path)
+        if found is None:
+            found = Bench(self, self.job.wiring.ops[path])
+            step = self.plan.steps[path]
+            if step.scope or step.retry_policy is not None:
+                self._benches[path] = found
+        return found
+
+    def stamp(self, path: str, step_key: str) -> Stamp:
+        """What marks the events of one step."""
+        op = self.job.wiring.ops[path]
+        tags = {
+            **self._tags,
+            "step_key": step_key,
+            "op_name": op.node.definition.name,
+            "resource_name": "None",
+            "resource_fn_name": "None",
+            **self._run_tags,
+        }
+        return Stamp(self._tags["job_name"], op.handle, step_key, tags)
+
+    def skip(self, path: str, step_key: str) -> DagsterEvent:
+        """The event for a step that the machine skips."""
+        return self.stamp(path, step_key).event(_SKIPPED)
+
+    def scope(self, keys: frozenset[str]) -> Resources:
+        """The resources of these keys as attributes; one object for each set of keys."""
+        found = self._scopes.get(keys)
+        if found is None:
+            found = self._scopes[keys] = Resources({key: self.resources[key] for key in sorted(keys)})
+        return found
+
+
+class Stamp:
+    """Makes the events of one step."""
+
+    __slots__ = ("handle", "job_name", "pid", "step_handle", "step_key", "tags")
+
+    def __init__(self, job_name: str, handle: Any, step_key: str, tags: Mapping[str, str]) -> None:
+        self.job_name = job_name
+        self.handle = handle
+        self.step_handle = StepHandle(handle, step_key)
+        self.step_key = step_key
+        self.tags = tags
+        self.pid = os.getpid()
+
+    def event(self, type_value: str, payload: Payload | None = None, message: str | None = None) -> DagsterEvent:
+        """An event of this step."""
+        return DagsterEvent(
+            type_value, self.job_name, self.step_handle, self.handle, "COMPUTE", self.tags, payload, message, self.pid,
+            self.step_key,
+        )  # fmt: skip
+
+
+class Bench:
+    """One op of the job, ready to be run: its config, managers, hooks and resources."""
+
+    __slots__ = ("config", "hooks", "inputs", "keys", "op", "outputs", "policy")
+
+    def __init__(self, place: Workplace, op: WiredOp) -> None:
+        job = place.job
+        definition = op.definition
+        self.op = op
+        self.config = place.config.ops.get(op.path)
+        self.policy = place.plan.steps[op.path].retry_policy
+        hooks = job.hook_defs | op.hooks if op.hooks else job.hook_defs
+        self.hooks = sorted(hooks, key=lambda hook: hook.name) if hooks else ()
+        #: the resources that the op's code may see
+        self.keys: frozenset[str] = definition.required_resource_keys.union(
+            *(hook.required_resource_keys for hook in self.hooks),
+            *(port.dagster_type.required_resource_keys for port in definition.input_dict.values()),
+            *(port.dagster_type.required_resource_keys for port in definition.output_dict.values()),
+        ) if (self.hooks or definition.required_resource_keys or _needs_type_resources(definition)) else _NO_KEYS
+        self.outputs = {
+            name: (port, None if port.is_nothing else place.resources[port.io_manager_key])
+            for name, port in definition.output_dict.items()
+        }
+        self.inputs = [
+            (port, op.inputs[name], _manager_of(place, op, port, op.inputs[name]))
+            for name, port in definition.input_dict.items()
+            if not port.is_nothing
+        ]
+
+
+_NO_KEYS: frozenset[str] = frozenset()
+
+
+def _needs_type_resources(definition: Any) -> bool:
+    for port in definition.input_dict.values():
+        if port.dagster_type.required_resource_keys or port.dagster_type.loader is not None:
+            return True
+    return any(port.dagster_type.required_resource_keys for port in definition.output_dict.values())
+
+
+def _manager_of(place: Workplace, op: WiredOp, port: Any, wired: WiredInput | None) -> tuple[str, Any] | None:
+    """Key and manager that load an input; for a fan-in each element may have its own, found when it is loaded."""
+    if port.input_manager_key is not None:
+        return port.input_manager_key, place.resources[port.input_manager_key]
+    if wired is None or wired.kind not in ("output", "collect"):
+        return None
+    origin: Any = wired.wires[0]
+    upstream = place.job.wiring.ops[origin.path].definition.output_dict[origin.output]
+    if upstream.is_nothing:
+        raise DagsterInvalidDefinitionError(
+            f'Input "{port.name}" of op "{op.path}" takes the value of output "{origin.output}" of "{origin.path}", '
+            f"which is of type Nothing and carries none. Declare the input with In(Nothing)."
+        )
+    return upstream.io_manager_key, place.resources[upstream.io_manager_key]

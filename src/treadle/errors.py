@@ -1,0 +1,381 @@
+"""Every exception that Treadle raises, and the value form of an exception.
+
+Everybody may import this module; it imports nothing of ours. A class's docstring is its default message.
+
+    Exception
+    ├── DagsterError
+    │   ├── DagsterUserCodeExecutionError            user code raised; carries the original
+    │   │   ├── DagsterExecutionStepExecutionError       an op's body
+    │   │   ├── DagsterExecutionLoadInputError           an IO manager's load_input
+    │   │   ├── DagsterExecutionHandleOutputError        an IO manager's handle_output
+    │   │   ├── DagsterTypeLoadingError                  a type's loader
+    │   │   ├── DagsterTypeCheckError                    a type's check function
+    │   │   ├── DagsterResourceFunctionError             a resource
+    │   │   ├── DagsterConfigMappingFunctionError        a config mapping or configured function
+    │   │   └── HookExecutionError                       a hook
+    │   ├── DagsterTypeCheckDidNotPass               a value is not of its declared type
+    │   ├── DagsterStepOutputNotFoundError           a required output was not produced
+    │   ├── DagsterMaxRetriesExceededError
+    │   ├── DagsterInvalidConfigError                values against a schema
+    │   ├── DagsterInvalidConfigDefinitionError      a schema itself
+    │   ├── DagsterInvalidDefinitionError            an op, graph, job, type, ...
+    │   ├── DagsterInvalidSubsetError                an op selection
+    │   ├── DagsterInvalidInvocationError            an op or resource called directly
+    │   ├── DagsterInvariantViolationError           a rule of the API was broken
+    │   ├── DagsterInvalidPropertyError, DagsterInvalidMetadata, DagsterUnknownResourceError
+    │   ├── DagsterExecutionStepNotFoundError, DagsterUnknownStepStateError
+    │   ├── DagsterRunNotFoundError, DagsterRunAlreadyExists, DagsterEventLogInvalidForRun
+    │   ├── DagsterSubprocessError, DagsterUnmetExecutorRequirementsError
+    │   ├── DagsterHomeNotSetError, DagsterImportError, DagsterCodeNotFoundError
+    │   └── DagsterInvalidPythonicConfigDefinitionError
+    │       └── DagsterInvalidDagsterTypeInPythonicConfigDefinitionError
+    ├── CheckError
+    │   └── ParameterCheckError
+    └── ChildProcessCrashException
+    BaseException
+    └── DagsterExecutionInterruptedError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+
+class DagsterError(Exception):
+    """Treadle refused or could not do what was asked."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(args or (self.__doc__,)))
+
+    @property
+    def is_user_code_error(self) -> bool:
+        """True where the cause is an exception raised by the user's own code."""
+        return False
+
+
+# -- user code ----------------------------------------------------------------------------------
+
+
+class DagsterUserCodeExecutionError(DagsterError):
+    """User code raised an exception."""
+
+    def __init__(self, *args: Any, user_exception: BaseException | None = None, original_exc_info: Any = None) -> None:
+        super().__init__(*args)
+        self.user_exception = user_exception
+        self.original_exc_info = original_exc_info
+        if user_exception is not None:
+            self.__cause__ = user_exception
+
+    @property
+    def is_user_code_error(self) -> bool:
+        return True
+
+
+class DagsterExecutionStepExecutionError(DagsterUserCodeExecutionError):
+    """The body of an op raised an exception."""
+
+    def __init__(self, *args: Any, step_key: str = "", op_name: str = "", op_def_name: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.step_key = step_key
+        self.op_name = op_name
+        self.op_def_name = op_def_name
+
+
+class DagsterExecutionLoadInputError(DagsterUserCodeExecutionError):
+    """An IO manager raised an exception while it loaded an input."""
+
+
+class DagsterExecutionHandleOutputError(DagsterUserCodeExecutionError):
+    """An IO manager raised an exception while it stored an output."""
+
+
+class DagsterTypeLoadingError(DagsterUserCodeExecutionError):
+    """A type's loader raised an exception while it made an input value from config."""
+
+
+class DagsterTypeCheckError(DagsterUserCodeExecutionError):
+    """A type's check function raised an exception."""
+
+
+class DagsterResourceFunctionError(DagsterUserCodeExecutionError):
+    """A resource raised an exception while it was initialised."""
+
+
+class DagsterConfigMappingFunctionError(DagsterUserCodeExecutionError):
+    """A config mapping function raised an exception."""
+
+
+class HookExecutionError(DagsterUserCodeExecutionError):
+    """A hook raised an exception; the run goes on."""
+
+
+# -- what a step did wrong --------------------------------------------------------------------------
+
+
+class DagsterTypeCheckDidNotPass(DagsterError):
+    """A value is not of the type declared for it."""
+
+    def __init__(
+        self, description: str | None = None, metadata: dict[str, Any] | None = None, dagster_type: Any = None
+    ) -> None:
+        super().__init__(*((description,) if description else ()))
+        self.description = description
+        self.metadata = metadata or {}
+        self.dagster_type = dagster_type
+
+
+class DagsterStepOutputNotFoundError(DagsterError):
+    """An op ended without producing one of its required outputs."""
+
+    def __init__(self, *args: Any, step_key: str = "", output_name: str = "") -> None:
+        super().__init__(*args)
+        self.step_key = step_key
+        self.output_name = output_name
+
+
+class DagsterMaxRetriesExceededError(DagsterError):
+    """A step failed again after its last allowed retry."""
+
+    def __init__(self, *args: Any, user_code_process_error_infos: Iterable[SerializableErrorInfo] = ()) -> None:
+        super().__init__(*args)
+        self.user_code_process_error_infos = list(user_code_process_error_infos)
+
+
+# -- config and definitions -----------------------------------------------------------------------------
+
+
+class DagsterInvalidConfigError(DagsterError):
+    """Config values do not fit their schema.
+
+    `errors` holds one object with `message`, `reason`, `stack` and `error_data` for each mistake, all of one pass;
+    `config_value` is the value as it was given.
+    """
+
+    def __init__(self, preamble: str, errors: Sequence[Any], config_value: Any, *args: Any) -> None:
+        self.errors = list(errors)
+        self.config_value = config_value
+        self.preamble = preamble
+        lines = [preamble]
+        for number, error in enumerate(self.errors, start=1):
+            head, *rest = str(error.message).splitlines() or [""]
+            lines.append(f"    Error {number}: {head}")
+            lines += [f"        {line}" for line in rest]
+        super().__init__("\n".join(lines), *args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.preamble, self.errors, self.config_value)
+
+
+class DagsterInvalidConfigDefinitionError(DagsterError):
+    """A config schema holds something that is not a config type."""
+
+    def __init__(
+        self,
+        original_root: Any,
+        current_value: Any,
+        stack: Sequence[str] = (),
+        reason: str | None = None,
+    ) -> None:
+        self.original_root = original_root
+        self.current_value = current_value
+        self.stack = list(stack)
+        self.reason = reason
+        where = f" at {'/'.join(self.stack)}" if self.stack else ""
+        super().__init__(
+            f"Error defining config: got {current_value!r} (a {type(current_value).__name__}){where}, which is not a "
+            f"config type. Use int, float, str, bool, Any, a Field, a dict of fields, a list of exactly one config "
+            f"type, or a config type object such as Shape, Selector, Array, Map, Enum or Noneable."
+            + (f" {reason}" if reason else "")
+        )
+
+
+class DagsterInvalidDefinitionError(DagsterError):
+    """An op, graph, job, resource, hook or type is not defined properly."""
+
+
+class DagsterInvalidPythonicConfigDefinitionError(DagsterError):
+    """A field of a Config or ConfigurableResource class has a type that config cannot hold."""
+
+
+class DagsterInvalidDagsterTypeInPythonicConfigDefinitionError(DagsterInvalidPythonicConfigDefinitionError):
+    """A field of a Config class has a DagsterType as its annotation; use a Python type."""
+
+
+class DagsterInvalidSubsetError(DagsterError):
+    """An op selection names nothing that can be run."""
+
+
+class DagsterInvalidInvocationError(DagsterError):
+    """A definition was called directly with wrong arguments."""
+
+
+class DagsterInvariantViolationError(DagsterError):
+    """A rule of the API was broken."""
+
+
+class DagsterInvalidPropertyError(DagsterError):
+    """The property is not available on a context that was built by hand."""
+
+
+class DagsterInvalidMetadata(DagsterError):
+    """A metadata value cannot be converted, or a metadata key was given twice."""
+
+
+class DagsterUnknownResourceError(DagsterError, AttributeError):
+    """A resource was asked for that is not among the required ones."""
+
+    def __init__(self, resource_name: str, available: Iterable[str] = (), *args: Any) -> None:
+        self.resource_name = resource_name
+        self.available = sorted(available)
+        super().__init__(
+            f"Unknown resource `{resource_name}`. Specify `{resource_name}` as a required resource key of the "
+            f"definition that uses it (required_resource_keys={{{resource_name!r}}}), or as a parameter with a "
+            f"resource annotation. Available here: {', '.join(self.available) or 'none'}.",
+            *args,
+        )
+
+
+# -- runs and execution ------------------------------------------------------------------------------------
+
+
+class DagsterExecutionStepNotFoundError(DagsterError):
+    """A step selection names a step that the plan does not have."""
+
+    def __init__(self, *args: Any, step_keys: Iterable[str] = ()) -> None:
+        super().__init__(*args)
+        self.step_keys = list(step_keys)
+
+
+class DagsterUnknownStepStateError(DagsterError):
+    """A step ended without an event that says how; this is a fault in an executor."""
+
+
+class DagsterRunNotFoundError(DagsterError):
+    """No run has this id."""
+
+    def __init__(self, *args: Any, invalid_run_id: str = "") -> None:
+        super().__init__(*args)
+        self.invalid_run_id = invalid_run_id
+
+
+class DagsterRunAlreadyExists(DagsterError):
+    """A run with this id exists already; leave run_id out to have a new one made."""
+
+
+class DagsterEventLogInvalidForRun(DagsterError):
+    """The event log of a run cannot be read."""
+
+
+class DagsterSubprocessError(DagsterError):
+    """A child process crashed, or failed outside a step."""
+
+    def __init__(self, *args: Any, subprocess_error_infos: Iterable[SerializableErrorInfo] = ()) -> None:
+        super().__init__(*args)
+        self.subprocess_error_infos = list(subprocess_error_infos)
+
+
+class DagsterUnmetExecutorRequirementsError(DagsterError):
+    """The executor needs something that this job, instance or IO manager does not give."""
+
+
+class DagsterHomeNotSetError(DagsterError):
+    """No home folder is set for the instance."""
+
+
+class DagsterImportError(DagsterError):
+    """A module that a job is to be loaded from cannot be imported."""
+
+
+class DagsterCodeNotFoundError(DagsterError):
+    """A file, module or attribute that should hold a job was not found or could not be loaded."""
+
+
+class DagsterExecutionInterruptedError(BaseException):
+    """The run was interrupted by a signal or by a request to cancel."""
+
+
+class CheckError(Exception):
+    """An argument or a state is not what it must be."""
+
+
+class ParameterCheckError(CheckError):
+    """An argument has the wrong type or value."""
+
+
+class ChildProcessCrashException(Exception):
+    """A child process ended without saying how its step went."""
+
+    def __init__(self, pid: int | None = None, exit_code: int | None = None) -> None:
+        super().__init__(f"Process {pid} ended with exit code {exit_code}.")
+        self.pid = pid
+        self.exit_code = exit_code
+
+
+# -- an exception as a value ---------------------------------------------------------------------------------
+
+
+class SerializableErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exception as plain data: what events carry and what crosses process borders."""
+
+    #: the last line of a traceback, with the trailing newline: "ValueError: no such plane\n"
+    message: str
+    #: traceback lines, outermost call first; frames above the user's function are left out for user code
+    stack: list[str] = []
+    cls_name: str | None = None
+    cause: SerializableErrorInfo | None = None
+    context: SerializableErrorInfo | None = None
+
+    def to_string(self) -> str:
+        """The whole error as text, its causes after it."""
+        text = f"{self.message}\nStack Trace:\n{''.join(self.stack)}" if self.stack else self.message
+        if self.cause:
+            text += f"\nThe above exception was caused by the following exception:\n{self.cause.to_string()}"
+        if self.context:
+            text += (
+                "\nThe above exception occurred during handling of the following exception:\n"
+                f"{self.context.to_string()}"
+            )
+        return text
+
+    def __str__(self) -> str:
+        return self.to_string()
+
+
+def error_info(exc: BaseException, *, hide_own_frames: bool = True, _seen: frozenset[int] = frozenset()) -> SerializableErrorInfo:
+    """Turn an exception with its causes into data.
+
+    With `hide_own_frames` the frames of this package that stand above the first frame of somebody else's code are
+    left out, so that a user reads their own code first.
+    """
+    import traceback
+
+    seen = _seen | {id(exc)}
+    frames = list(traceback.extract_tb(exc.__traceback__))
+    if hide_own_frames:
+        frames = _without_own_frames(frames)
+    cause = exc.__cause__
+    context = None if cause is not None or exc.__suppress_context__ else exc.__context__
+
+    def nested(other: BaseException | None) -> SerializableErrorInfo | None:
+        if other is None or id(other) in seen:
+            return None
+        return error_info(other, hide_own_frames=hide_own_frames, _seen=seen)
+
+    return SerializableErrorInfo(
+        message="".join(traceback.format_exception_only(type(exc), exc)),
+        stack=traceback.format_list(frames),
+        cls_name=type(exc).__name__,
+        cause=nested(cause),
+        context=nested(context),
+    )
+
+
+def _without_own_frames(frames: list[Any]) -> list[Any]:
+    own = __file__.rsplit("errors.py", 1)[0]
+    for index, frame in enumerate(frames):
+        if not frame.filename.startswith(own):
+            return frames[index:]
+    return frames

@@ -1,0 +1,1 @@
+"""Where steps run: each module carries out what the driver asks, behind one protocol."""

@@ -1,0 +1,162 @@
+"""in this process: in order, on threads, on an event loop
+
+Runs the steps of a run in the driver's own process, one after another: the resources of the run are opened once, before
+the first step, and closed after the last. It decides nothing; the driver calls it by the Executor protocol.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from treadle.contexts import InitResourceContext
+from treadle.engine.driver import RunEnd
+from treadle.engine.machine import Launch, Skip
+from treadle.engine.resources import OpenResources, open_resources
+from treadle.engine.step import run_step
+from treadle.engine.workplace import Workplace
+from treadle.errors import error_info
+from treadle.events import (
+    ComputeLogsCaptureData,
+    DagsterEvent,
+    DagsterEventType,
+    EngineEventData,
+    format_duration,
+    run_event,
+)
+from treadle.metadata import MetadataValue
+
+_T = DagsterEventType
+
+
+class InProcessExecutor:
+    """One step at a time, in the order of the launches."""
+
+    def __init__(self, place: Workplace) -> None:
+        self.place = place
+        self._job_name = place.facts.run.job_name
+        self._orders: deque[Launch] = deque()
+        self._current: Iterator[DagsterEvent] | None = None
+        self._open: OpenResources | None = None
+        self._started = 0.0
+        keys = place.plan.step_keys
+        #: a plan of one step tells its resource events under that step
+        self._only_step = keys[0] if len(keys) == 1 else None
+
+    @property
+    def interrupt(self) -> BaseException | None:
+        """What interrupted a step."""
+        return self.place.interrupt
+
+    # -- before the first step and after the last
+
+    def open(self) -> Iterator[DagsterEvent]:
+        """Open the resources that the steps need."""
+        self._started = time.perf_counter()
+        pid = os.getpid()
+        keys = self.place.plan.step_keys
+        yield self._note(
+            _T.ENGINE_EVENT,
+            f"Executing steps in process (pid: {pid})",
+            EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))}),
+        )
+        if keys:
+            yield from self._open_resources()
+        yield run_event(
+            _T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys)
+        )
+
+    def _open_resources(self) -> Iterator[DagsterEvent]:
+        place = self.place
+        wanted = sorted(place.job.required_resource_keys)
+        listed = f"[{', '.join(wanted)}]"
+        yield self._note(
+            _T.RESOURCE_INIT_STARTED,
+            f"Starting initialization of resources {listed}.",
+            EngineEventData(marker_start="resources"),
+        )
+        try:
+            self._open = open_resources(wanted, place.job.resource_defs, place.config.resources, self._init_context)
+        except Exception as error:
+            yield self._note(
+                _T.RESOURCE_INIT_FAILURE,
+                f"Initialization of resources {listed} failed.",
+                EngineEventData(error=error_info(error), marker_end="resources"),
+            )
+            raise RunEnd(error) from error
+        place.resources = self._open.values
+        metadata = {}
+        for key, value in self._open.values.items():
+            kind = type(value)
+            metadata[key] = MetadataValue.python_artifact(kind)
+            metadata[f"{key}:init_time"] = MetadataValue.text(format_duration(self._open.init_times.get(key, 0.0)))
+        yield self._note(
+            _T.RESOURCE_INIT_SUCCESS,
+            f"Finished initialization of resources {listed}.",
+            EngineEventData(metadata, marker_end="resources"),
+        )
+
+    def _init_context(self, key: str, **given: Any) -> InitResourceContext:
+        facts = self.place.facts
+        log = facts.log.for_resource(key, self._only_step)
+        return InitResourceContext(log=log, instance=facts.instance, run=facts.run, **given)
+
+    def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
+        """Close what was opened. An aborted run drops the step that it is in, and says nothing of its end."""
+        if self._current is not None:
+            self._current.close()  # type: ignore[attr-defined]
+            self._current = None
+        self._orders.clear()
+        if self._open is not None:
+            opened, self._open = self._open, None
+            for key, error in opened.close():
+                yield self._note(
+                    _T.ENGINE_EVENT,
+                    f'Teardown of resource "{key}" failed: {type(error).__name__}: {error}',
+                    EngineEventData(error=error_info(error)),
+                )
+        if not is_aborted:
+            pid = os.getpid()
+            took = format_duration((time.perf_counter() - self._started) * 1000)
+            yield run_event(
+                _T.ENGINE_EVENT,
+                self._job_name,
+                EngineEventData({"pid": MetadataValue.text(str(pid))}),
+                message=f"Finished steps in process (pid: {pid}) in {took}",
+            )
+
+    def _note(self, kind: DagsterEventType, message: str, data: EngineEventData) -> DagsterEvent:
+        # Executor start and end belong to the run; what resources do belongs to the only step, if there is but one.
+        is_about_resources = kind is not _T.ENGINE_EVENT or data.error is not None
+        return run_event(
+            kind, self._job_name, data, message=message, step_key=self._only_step if is_about_resources else None
+        )
+
+    # -- steps
+
+    def launch(self, order: Launch) -> None:
+        """Queue a step."""
+        self._orders.append(order)
+
+    def next_event(self, timeout: float | None) -> DagsterEvent | None:
+        """Go on with the step that runs, or start the next."""
+        while True:
+            if self._current is None:
+                if not self._orders:
+                    if timeout:
+                        time.sleep(timeout)
+                    return None
+                self._current = run_step(self.place, self._orders.popleft())
+            event = next(self._current, None)
+            if event is not None:
+                return event
+            self._current = None
+
+    def skip(self, command: Skip) -> DagsterEvent:
+        """The event for a step that is skipped."""
+        return self.place.skip(command.path, command.step_key)
+
+

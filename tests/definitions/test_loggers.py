@@ -1,0 +1,111 @@
+"""Logger definitions make the loggers that runs write to."""
+
+# ruff: noqa: LOG001 - loggers that nobody else knows are what is tested here
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from treadle import logs
+from treadle.config.sugar import Field
+from treadle.contexts import InitLoggerContext
+from treadle.definitions.loggers import (
+    LoggerDefinition,
+    colored_console_logger,
+    default_loggers,
+    json_console_logger,
+    logger,
+)
+from treadle.errors import CheckError, DagsterInvalidConfigError, DagsterInvalidDefinitionError, ParameterCheckError
+from treadle.errors import DagsterInvalidInvocationError as InvalidInvocation
+
+
+@logger({"level": Field(str, default_value="INFO")}, "Mine.")
+def mine(init_context: InitLoggerContext) -> logging.Logger:
+    return logging.Logger("mine", init_context.logger_config["level"])
+
+
+@logger
+def plain(init_context: InitLoggerContext) -> logging.Logger:
+    """Plain as it is."""
+    return logging.Logger("plain")
+
+
+def test_definition_has_schema_and_description() -> None:
+    assert (mine.description, plain.description) == ("Mine.", "Plain as it is.")
+    assert not plain.has_config_field
+    assert mine.config_field.default_value == {"level": "INFO"}
+    assert logger(str, "D")(lambda context: logging.Logger("x")).config_field.is_required
+    assert LoggerDefinition(lambda context: logging.Logger("x")).description is None
+
+
+def test_logger_can_be_called_in_a_test() -> None:
+    assert mine(InitLoggerContext({"level": "ERROR"})).level == logging.ERROR
+    assert mine(init_context=InitLoggerContext()).level == logging.INFO
+    assert mine(None).level == logging.INFO
+    assert plain(None).name == "plain"
+    with pytest.raises(DagsterInvalidConfigError, match="Error in config for logger"):
+        mine(InitLoggerContext({"level": 5}))
+
+
+def test_wrong_direct_call_is_refused() -> None:
+    with pytest.raises(InvalidInvocation, match="no context was provided"):
+        mine()
+    with pytest.raises(InvalidInvocation, match="multiple arguments"):
+        mine(1, 2)
+    with pytest.raises(InvalidInvocation, match="expected argument 'init_context'"):
+        mine(context=InitLoggerContext())
+
+
+@pytest.mark.parametrize("wrong", [lambda: None, lambda a, b: None, lambda *, a: None])
+def test_function_that_does_not_take_one_context_is_refused(wrong: Any) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="must take one positional argument"):
+        logger(wrong)
+
+
+def test_only_functions_make_loggers() -> None:
+    with pytest.raises(ParameterCheckError, match="not callable"):
+        LoggerDefinition(logging.Logger("x"))  # type: ignore[arg-type]
+
+
+def test_function_must_return_something_that_logs() -> None:
+    assert plain.make(InitLoggerContext(), "p").name == "plain"
+    adapter = logging.LoggerAdapter(logging.Logger("x"), {})
+    assert logger(lambda context: adapter).make(InitLoggerContext(), "a") is adapter
+    with pytest.raises(CheckError, match=r'Logger "odd": the logger function returned 5 \(a int\)'):
+        logger(lambda context: 5).make(InitLoggerContext(), "odd")  # type: ignore[arg-type,return-value]
+
+
+def test_config_can_be_filled_in() -> None:
+    assert mine.configured({"level": "ERROR"})(None).level == logging.ERROR
+
+
+# -- the built-in ones ---------------------------------------------------------------------------------------------------
+
+
+def test_default_is_the_console() -> None:
+    assert default_loggers() == {"console": colored_console_logger}
+
+
+@pytest.mark.parametrize("definition", [colored_console_logger, json_console_logger])
+def test_built_in_loggers_have_level_and_name(definition: LoggerDefinition) -> None:
+    made = definition(None)
+    assert (made.name, made.level) == ("dagster", logging.INFO)
+    made = definition(InitLoggerContext({"log_level": "error", "name": "tool"}))
+    assert (made.name, made.level) == ("tool", logging.ERROR)
+    with pytest.raises(CheckError, match="BOGUS"):
+        definition(InitLoggerContext({"log_level": "BOGUS"}))
+
+
+def test_each_run_has_its_own_console() -> None:
+    assert colored_console_logger(None) is not colored_console_logger(None)
+    assert "dagster" not in logging.root.manager.loggerDict
+
+
+def test_json_logger_writes_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.RunLog("r", "j", [json_console_logger(None)]).for_step("one").info("hello")
+    assert json.loads(capsys.readouterr().err)["msg"] == "j - r - one - hello"

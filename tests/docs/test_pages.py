@@ -1,0 +1,52 @@
+"""Every page's Python runs: the blocks of a page, one after another, as a reader would paste them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = [
+    page
+    for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    if re.search(r"^```python *$", page.read_text(), re.MULTILINE)
+]
+
+
+def code_of(page: Path) -> str:
+    """The page's blocks as one script whose line numbers are the page's; a block marked `python no-run` is left out."""
+    lines = []
+    is_code = False
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            is_code = line.strip() == "```python"
+            lines.append("")
+        else:
+            lines.append(line if is_code else "")
+    return "\n".join(lines)
+
+
+def links_of(page: Path) -> list[str]:
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+    return [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith("#")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_code_of_the_page_runs(page: Path, tmp_path: Path) -> None:
+    # From a file named as the page, since errors then name the page's own lines.
+    script = tmp_path / f"{page.stem}.py"
+    script.write_text(code_of(page))
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "compat").rglob("*.md")]
+    dead = [f"{page.name}: {link}" for page in pages for link in links_of(page) if not (page.parent / link).exists()]
+    assert dead == []

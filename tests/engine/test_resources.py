@@ -1,0 +1,146 @@
+"""Resources are opened in order, and closed in the reverse order whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from treadle.contexts import InitResourceContext
+from treadle.definitions.resources import ResourceDefinition, resource
+from treadle.engine.resources import OpenResources, Resources, open_resources
+from treadle.errors import (
+    DagsterInvalidConfigError,
+    DagsterResourceFunctionError,
+    DagsterUnknownResourceError,
+)
+
+Making = Callable[..., InitResourceContext]
+
+
+def make_context(*, key: str, **given: Any) -> InitResourceContext:
+    return InitResourceContext(**given)
+
+
+class Doors:
+    """Resources that tell when they are opened and closed."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def door(self, name: str, *needs: str, stuck: BaseException | None = None) -> ResourceDefinition:
+        def open_and_close(context: InitResourceContext) -> Iterator[str]:
+            self.said.append(f"open {name}")
+            yield name.upper()
+            self.said.append(f"close {name}")
+            if stuck is not None:
+                raise stuck
+
+        return ResourceDefinition(open_and_close, required_resource_keys=needs)
+
+    def locked(self, error: BaseException) -> ResourceDefinition:
+        def fail(context: InitResourceContext) -> None:
+            raise error
+
+        return ResourceDefinition(fail)
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return Doors()
+
+
+def test_resources_open_in_order_and_close_in_reverse(doors: Doors) -> None:
+    definitions = {"a": doors.door("a", "c"), "b": doors.door("b"), "c": doors.door("c"), "d": doors.door("d")}
+    opened = open_resources({"a", "b"}, definitions, {}, make_context)
+    assert opened.values == {"b": "B", "c": "C", "a": "A"}
+    assert list(opened.init_times) == ["b", "c", "a"]
+    assert all(milliseconds >= 0 for milliseconds in opened.init_times.values())
+    assert opened.close() == []
+    assert doors.said == ["open b", "open c", "open a", "close a", "close c", "close b"]
+    assert opened.close() == []
+
+
+def test_resource_sees_its_config_and_what_it_needs(doors: Doors) -> None:
+    @resource(config_schema={"n": int}, required_resource_keys={"c"})
+    def curious(context: InitResourceContext) -> Any:
+        with pytest.raises(DagsterUnknownResourceError, match="Unknown resource `d`"):
+            _ = context.resources.d
+        return context.resource_config, context.resources.c, context.resource_def, list(context.all_resource_defs)
+
+    definitions = {"it": curious, "c": doors.door("c"), "d": doors.door("d")}
+    opened = open_resources(["it", "d"], definitions, {"it": {"n": 3}}, make_context)
+    assert opened.values["it"] == ({"n": 3}, "C", curious, ["it", "c", "d"])
+
+
+def test_resource_without_config_gets_its_defaults() -> None:
+    fixed = resource(config_schema={"n": int})(lambda context: context.resource_config).configured({"n": 4})
+    assert open_resources(["it"], {"it": fixed}, {}, make_context).values == {"it": {"n": 4}}
+    needy = resource(config_schema={"n": int})(lambda context: None)
+    with pytest.raises(DagsterInvalidConfigError, match="Error in config for resource it"):
+        open_resources(["it"], {"it": needy}, {}, make_context)
+
+
+def test_failure_to_start_closes_what_is_open(doors: Doors) -> None:
+    definitions = {"a": doors.door("a"), "b": doors.door("b"), "c": doors.locked(KeyError("key")), "d": doors.door("d")}
+    with pytest.raises(DagsterResourceFunctionError, match='"c" failed to start') as caught:
+        open_resources(definitions, definitions, {}, make_context)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert doors.said == ["open a", "open b", "close b", "close a"]
+
+
+def test_interrupt_while_starting_closes_what_is_open(doors: Doors) -> None:
+    definitions = {"a": doors.door("a"), "b": doors.locked(KeyboardInterrupt())}
+    with pytest.raises(KeyboardInterrupt):
+        open_resources(definitions, definitions, {}, make_context)
+    assert doors.said == ["open a", "close a"]
+
+
+def test_what_goes_wrong_while_closing_is_returned_and_the_rest_is_closed(doors: Doors) -> None:
+    stuck = ValueError("stuck")
+    definitions = {"a": doors.door("a"), "b": doors.door("b", stuck=stuck), "c": doors.door("c")}
+    opened = open_resources(definitions, definitions, {}, make_context)
+    assert opened.close() == [("b", stuck)]
+    assert doors.said[3:] == ["close c", "close b", "close a"]
+
+
+def test_interrupt_while_closing_waits_until_all_are_closed(doors: Doors) -> None:
+    definitions = {"a": doors.door("a"), "b": doors.door("b", stuck=KeyboardInterrupt()), "c": doors.door("c")}
+    opened = open_resources(definitions, definitions, {}, make_context)
+    with pytest.raises(KeyboardInterrupt):
+        opened.close()
+    assert doors.said[-1] == "close a"
+
+
+def test_caller_may_close_after_a_failure_and_hear_what_went_wrong(doors: Doors) -> None:
+    stuck = ValueError("stuck")
+    definitions = {"a": doors.door("a", stuck=stuck), "b": doors.locked(KeyError("key"))}
+    resources = OpenResources(definitions, {}, make_context)
+    with pytest.raises(DagsterResourceFunctionError):
+        resources.open(definitions)
+    assert resources.close() == [("a", stuck)]
+
+
+def test_more_can_be_opened_later(doors: Doors) -> None:
+    definitions = {"a": doors.door("a"), "b": doors.door("b", "a")}
+    resources = open_resources(["a"], definitions, {}, make_context)
+    resources.open(["b"])
+    assert doors.said == ["open a", "open b"]
+
+
+def test_selection_is_made_once_for_each_set_of_keys(doors: Doors) -> None:
+    opened = open_resources("ab", {key: doors.door(key) for key in "ab"}, {}, make_context)
+    both = opened.select(frozenset("ab"))
+    assert opened.select(frozenset("ba")) is both
+    assert (both.a, both.b, both._asdict()) == ("A", "B", {"a": "A", "b": "B"})
+    assert opened.select(frozenset("a"))._asdict() == {"a": "A"}
+
+
+def test_unknown_resource_is_refused_with_what_there_is() -> None:
+    resources = Resources({"db": 1})
+    with pytest.raises(DagsterUnknownResourceError, match=r"Unknown resource `dbb`[\s\S]*Available here: db"):
+        _ = resources.dbb
+    assert hasattr(resources, "db")
+    assert not hasattr(resources, "other")
+    assert repr(resources) == "Resources(db=1)"
