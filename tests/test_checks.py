@@ -18,7 +18,7 @@ class Broken:
 
 
 def test_shown_value_is_cut() -> None:
-    for value in ("x" * 10_000, list(range(10_000)), {i: "x" * 50 for i in range(1000)}, 10**4000, b"x" * 9999):
+    for value in ("x" * 10_000, list(range(10_000)), dict.fromkeys(range(1000), "x" * 50), 10**4000, b"x" * 9999):
         assert len(show(value)) <= 203
 
 
@@ -27,7 +27,11 @@ def test_showing_a_value_never_raises() -> None:
         assert show(value)
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
 def test_small_values_are_shown_as_python_shows_them(value: Any) -> None:
     if len(repr(value)) < 60:
         assert show(value) == repr(value) or isinstance(value, (dict, list))

@@ -56,7 +56,8 @@ from treadle.tables import (
 )
 
 SCHEMA = TableSchema(
-    [TableColumn("a", "int", "an a", TableColumnConstraints(False, True, ["> 0"]), {"k": "v"})], TableConstraints(["few"])
+    [TableColumn("a", "int", "an a", TableColumnConstraints(False, True, ["> 0"]), {"k": "v"})],
+    TableConstraints(["few"]),
 )
 LINEAGE = TableColumnLineage({"a": [TableColumnDep(["flights", "raw"], "b")]})
 NOON = dt.datetime(2013, 1, 1, 12, tzinfo=dt.timezone.utc)
@@ -174,7 +175,8 @@ def test_values_are_equal_by_kind_and_content() -> None:
     assert TextMetadataValue("a") != TextMetadataValue("b")
     assert TextMetadataValue("a") != UrlMetadataValue("a")
     assert MetadataValue.text("a") != "a"
-    assert FloatMetadataValue(math.nan) == FloatMetadataValue(math.nan)
+    assert FloatMetadataValue(float("nan")) == FloatMetadataValue(float("nan"))
+    assert not FloatMetadataValue(float("nan")) != FloatMetadataValue(float("nan"))  # noqa: SIM202
     assert FloatMetadataValue(math.inf) != FloatMetadataValue(-math.inf)
     assert FloatMetadataValue(1.0) != IntMetadataValue(1)
     assert hash(TextMetadataValue("a")) == hash(TextMetadataValue("a"))
@@ -273,7 +275,7 @@ def test_int_that_cannot_be_stored_is_refused() -> None:
 
 def test_bare_metadata_value_cannot_be_read() -> None:
     with pytest.raises(NotImplementedError):
-        MetadataValue().value  # noqa: B018
+        MetadataValue().value
 
 
 # -- raw Python into kinds --------------------------------------------------------------------------------------------

@@ -48,7 +48,12 @@ def stored(fact: Any) -> Any:
 
 def test_output_holds_what_it_was_given() -> None:
     output = Output(1, "a", {"m": 1}, DataVersion("v"), tags={"t": "u"})
-    assert (output.value, output.output_name, output.data_version, output.tags) == (1, "a", DataVersion("v"), {"t": "u"})
+    assert (output.value, output.output_name, output.data_version, output.tags) == (
+        1,
+        "a",
+        DataVersion("v"),
+        {"t": "u"},
+    )
     assert output.metadata == {"m": IntMetadataValue(1)}
 
 

@@ -6,187 +6,672 @@ API; a name that is not in it is not public.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any as _AnyObject
+from typing import TYPE_CHECKING
+from typing import Any as _AnyObject
 
 if TYPE_CHECKING:
     # fmt: off
     from treadle.config.mistakes import (
-        DagsterEvaluationErrorReason as DagsterEvaluationErrorReason, EvaluationError as EvaluationError,
+        DagsterEvaluationErrorReason as DagsterEvaluationErrorReason,
+    )
+    from treadle.config.mistakes import (
+        EvaluationError as EvaluationError,
     )
     from treadle.config.pythonic import (
-        Config as Config, PermissiveConfig as PermissiveConfig, RunConfig as RunConfig,
+        Config as Config,
+    )
+    from treadle.config.pythonic import (
+        PermissiveConfig as PermissiveConfig,
+    )
+    from treadle.config.pythonic import (
+        RunConfig as RunConfig,
     )
     from treadle.config.schema import (
-        BoolSource as BoolSource, Enum as Enum, EnumValue as EnumValue, EnvVar as EnvVar,
-        IntSource as IntSource, StringSource as StringSource,
+        BoolSource as BoolSource,
+    )
+    from treadle.config.schema import (
+        Enum as Enum,
+    )
+    from treadle.config.schema import (
+        EnumValue as EnumValue,
+    )
+    from treadle.config.schema import (
+        EnvVar as EnvVar,
+    )
+    from treadle.config.schema import (
+        IntSource as IntSource,
+    )
+    from treadle.config.schema import (
+        StringSource as StringSource,
     )
     from treadle.config.sugar import (
-        Array as Array, Field as Field, Map as Map, Noneable as Noneable, Permissive as Permissive,
-        ScalarUnion as ScalarUnion, Selector as Selector, Shape as Shape,
+        Array as Array,
+    )
+    from treadle.config.sugar import (
+        Field as Field,
+    )
+    from treadle.config.sugar import (
+        Map as Map,
+    )
+    from treadle.config.sugar import (
+        Noneable as Noneable,
+    )
+    from treadle.config.sugar import (
+        Permissive as Permissive,
+    )
+    from treadle.config.sugar import (
+        ScalarUnion as ScalarUnion,
+    )
+    from treadle.config.sugar import (
+        Selector as Selector,
+    )
+    from treadle.config.sugar import (
+        Shape as Shape,
     )
     from treadle.contexts import (
-        HookContext as HookContext, InitLoggerContext as InitLoggerContext,
-        InitResourceContext as InitResourceContext, InputContext as InputContext,
-        OpExecutionContext as OpExecutionContext, OpExecutionContext as SystemComputeExecutionContext,
-        OpExecutionContext as SolidExecutionContext, OutputContext as OutputContext,
+        HookContext as HookContext,
+    )
+    from treadle.contexts import (
+        InitLoggerContext as InitLoggerContext,
+    )
+    from treadle.contexts import (
+        InitResourceContext as InitResourceContext,
+    )
+    from treadle.contexts import (
+        InputContext as InputContext,
+    )
+    from treadle.contexts import (
+        OpExecutionContext as OpExecutionContext,
+    )
+    from treadle.contexts import (
+        OpExecutionContext as SolidExecutionContext,
+    )
+    from treadle.contexts import (
+        OpExecutionContext as SystemComputeExecutionContext,
+    )
+    from treadle.contexts import (
+        OutputContext as OutputContext,
     )
     from treadle.definitions.compose import (
         DependencyDefinition as DependencyDefinition,
+    )
+    from treadle.definitions.compose import (
         DynamicCollectDependencyDefinition as DynamicCollectDependencyDefinition,
+    )
+    from treadle.definitions.compose import (
         MappedInputPlaceholder as MappedInputPlaceholder,
-        MultiDependencyDefinition as MultiDependencyDefinition, Node as Node, NodeInvocation as NodeInvocation,
+    )
+    from treadle.definitions.compose import (
+        MultiDependencyDefinition as MultiDependencyDefinition,
+    )
+    from treadle.definitions.compose import (
+        Node as Node,
+    )
+    from treadle.definitions.compose import (
+        NodeInvocation as NodeInvocation,
     )
     from treadle.definitions.configurable import (
         ConfigurableIOManager as ConfigurableIOManager,
+    )
+    from treadle.definitions.configurable import (
         ConfigurableIOManagerFactory as ConfigurableIOManagerFactory,
+    )
+    from treadle.definitions.configurable import (
         ConfigurableResource as ConfigurableResource,
-        ConfigurableResourceFactory as ConfigurableResourceFactory, ResourceDependency as ResourceDependency,
+    )
+    from treadle.definitions.configurable import (
+        ConfigurableResourceFactory as ConfigurableResourceFactory,
+    )
+    from treadle.definitions.configurable import (
+        ResourceDependency as ResourceDependency,
     )
     from treadle.definitions.configured import (
         configured as configured,
     )
     from treadle.definitions.executors import (
-        ExecutorDefinition as ExecutorDefinition, executor as executor,
+        ExecutorDefinition as ExecutorDefinition,
+    )
+    from treadle.definitions.executors import (
+        executor as executor,
+    )
+    from treadle.definitions.executors import (
         in_process_executor as in_process_executor,
     )
     from treadle.definitions.graph import (
-        GraphDefinition as GraphDefinition, graph as graph,
+        GraphDefinition as GraphDefinition,
+    )
+    from treadle.definitions.graph import (
+        graph as graph,
     )
     from treadle.definitions.hooks import (
-        HookDefinition as HookDefinition, failure_hook as failure_hook, success_hook as success_hook,
+        HookDefinition as HookDefinition,
+    )
+    from treadle.definitions.hooks import (
+        failure_hook as failure_hook,
+    )
+    from treadle.definitions.hooks import (
+        success_hook as success_hook,
     )
     from treadle.definitions.io_managers import (
-        FilesystemIOManager as FilesystemIOManager, IOManager as IOManager,
-        IOManagerDefinition as IOManagerDefinition, InMemoryIOManager as InMemoryIOManager,
-        InputManager as InputManager, InputManagerDefinition as InputManagerDefinition,
-        fs_io_manager as fs_io_manager, input_manager as input_manager, io_manager as io_manager,
+        FilesystemIOManager as FilesystemIOManager,
+    )
+    from treadle.definitions.io_managers import (
+        InMemoryIOManager as InMemoryIOManager,
+    )
+    from treadle.definitions.io_managers import (
+        InputManager as InputManager,
+    )
+    from treadle.definitions.io_managers import (
+        InputManagerDefinition as InputManagerDefinition,
+    )
+    from treadle.definitions.io_managers import (
+        IOManager as IOManager,
+    )
+    from treadle.definitions.io_managers import (
+        IOManagerDefinition as IOManagerDefinition,
+    )
+    from treadle.definitions.io_managers import (
+        fs_io_manager as fs_io_manager,
+    )
+    from treadle.definitions.io_managers import (
+        input_manager as input_manager,
+    )
+    from treadle.definitions.io_managers import (
+        io_manager as io_manager,
+    )
+    from treadle.definitions.io_managers import (
         mem_io_manager as mem_io_manager,
     )
     from treadle.definitions.job import (
-        JobDefinition as JobDefinition, job as job,
+        JobDefinition as JobDefinition,
+    )
+    from treadle.definitions.job import (
+        job as job,
     )
     from treadle.definitions.loggers import (
-        LoggerDefinition as LoggerDefinition, colored_console_logger as colored_console_logger,
-        default_loggers as default_loggers, json_console_logger as json_console_logger, logger as logger,
+        LoggerDefinition as LoggerDefinition,
+    )
+    from treadle.definitions.loggers import (
+        colored_console_logger as colored_console_logger,
+    )
+    from treadle.definitions.loggers import (
+        default_loggers as default_loggers,
+    )
+    from treadle.definitions.loggers import (
+        json_console_logger as json_console_logger,
+    )
+    from treadle.definitions.loggers import (
+        logger as logger,
     )
     from treadle.definitions.op import (
-        OpDefinition as OpDefinition, op as op, op as solid,
+        OpDefinition as OpDefinition,
+    )
+    from treadle.definitions.op import (
+        op as op,
+    )
+    from treadle.definitions.op import (
+        op as solid,
     )
     from treadle.definitions.ports import (
-        DynamicOut as DynamicOut, DynamicOutputDefinition as DynamicOutputDefinition, GraphIn as GraphIn,
-        GraphOut as GraphOut, In as In, InputDefinition as InputDefinition, InputMapping as InputMapping,
-        Out as Out, OutputDefinition as OutputDefinition, OutputMapping as OutputMapping,
+        DynamicOut as DynamicOut,
+    )
+    from treadle.definitions.ports import (
+        DynamicOutputDefinition as DynamicOutputDefinition,
+    )
+    from treadle.definitions.ports import (
+        GraphIn as GraphIn,
+    )
+    from treadle.definitions.ports import (
+        GraphOut as GraphOut,
+    )
+    from treadle.definitions.ports import (
+        In as In,
+    )
+    from treadle.definitions.ports import (
+        InputDefinition as InputDefinition,
+    )
+    from treadle.definitions.ports import (
+        InputMapping as InputMapping,
+    )
+    from treadle.definitions.ports import (
+        Out as Out,
+    )
+    from treadle.definitions.ports import (
+        OutputDefinition as OutputDefinition,
+    )
+    from treadle.definitions.ports import (
+        OutputMapping as OutputMapping,
     )
     from treadle.definitions.resources import (
-        ResourceDefinition as ResourceDefinition, ResourceParam as ResourceParam,
-        make_values_resource as make_values_resource, resource as resource,
+        ResourceDefinition as ResourceDefinition,
+    )
+    from treadle.definitions.resources import (
+        ResourceParam as ResourceParam,
+    )
+    from treadle.definitions.resources import (
+        make_values_resource as make_values_resource,
+    )
+    from treadle.definitions.resources import (
+        resource as resource,
     )
     from treadle.definitions.run_config import (
         validate_run_config as validate_run_config,
     )
     from treadle.errors import (
-        CheckError as CheckError, ChildProcessCrashException as ChildProcessCrashException,
+        CheckError as CheckError,
+    )
+    from treadle.errors import (
+        ChildProcessCrashException as ChildProcessCrashException,
+    )
+    from treadle.errors import (
         DagsterCodeNotFoundError as DagsterCodeNotFoundError,
-        DagsterConfigMappingFunctionError as DagsterConfigMappingFunctionError, DagsterError as DagsterError,
+    )
+    from treadle.errors import (
+        DagsterConfigMappingFunctionError as DagsterConfigMappingFunctionError,
+    )
+    from treadle.errors import (
+        DagsterError as DagsterError,
+    )
+    from treadle.errors import (
         DagsterEventLogInvalidForRun as DagsterEventLogInvalidForRun,
+    )
+    from treadle.errors import (
         DagsterExecutionHandleOutputError as DagsterExecutionHandleOutputError,
+    )
+    from treadle.errors import (
         DagsterExecutionInterruptedError as DagsterExecutionInterruptedError,
+    )
+    from treadle.errors import (
         DagsterExecutionLoadInputError as DagsterExecutionLoadInputError,
+    )
+    from treadle.errors import (
         DagsterExecutionStepExecutionError as DagsterExecutionStepExecutionError,
+    )
+    from treadle.errors import (
         DagsterExecutionStepNotFoundError as DagsterExecutionStepNotFoundError,
-        DagsterHomeNotSetError as DagsterHomeNotSetError, DagsterImportError as DagsterImportError,
+    )
+    from treadle.errors import (
+        DagsterHomeNotSetError as DagsterHomeNotSetError,
+    )
+    from treadle.errors import (
+        DagsterImportError as DagsterImportError,
+    )
+    from treadle.errors import (
         DagsterInvalidConfigDefinitionError as DagsterInvalidConfigDefinitionError,
+    )
+    from treadle.errors import (
         DagsterInvalidConfigError as DagsterInvalidConfigError,
+    )
+    from treadle.errors import (
         DagsterInvalidDagsterTypeInPythonicConfigDefinitionError as DagsterInvalidDagsterTypeInPythonicConfigDefinitionError,
+    )
+    from treadle.errors import (
         DagsterInvalidDefinitionError as DagsterInvalidDefinitionError,
+    )
+    from treadle.errors import (
         DagsterInvalidInvocationError as DagsterInvalidInvocationError,
+    )
+    from treadle.errors import (
         DagsterInvalidMetadata as DagsterInvalidMetadata,
+    )
+    from treadle.errors import (
         DagsterInvalidPropertyError as DagsterInvalidPropertyError,
+    )
+    from treadle.errors import (
         DagsterInvalidPythonicConfigDefinitionError as DagsterInvalidPythonicConfigDefinitionError,
+    )
+    from treadle.errors import (
         DagsterInvalidSubsetError as DagsterInvalidSubsetError,
+    )
+    from treadle.errors import (
         DagsterInvariantViolationError as DagsterInvariantViolationError,
+    )
+    from treadle.errors import (
         DagsterMaxRetriesExceededError as DagsterMaxRetriesExceededError,
+    )
+    from treadle.errors import (
         DagsterResourceFunctionError as DagsterResourceFunctionError,
-        DagsterRunAlreadyExists as DagsterRunAlreadyExists, DagsterRunNotFoundError as DagsterRunNotFoundError,
+    )
+    from treadle.errors import (
+        DagsterRunAlreadyExists as DagsterRunAlreadyExists,
+    )
+    from treadle.errors import (
+        DagsterRunNotFoundError as DagsterRunNotFoundError,
+    )
+    from treadle.errors import (
         DagsterStepOutputNotFoundError as DagsterStepOutputNotFoundError,
+    )
+    from treadle.errors import (
         DagsterSubprocessError as DagsterSubprocessError,
+    )
+    from treadle.errors import (
         DagsterTypeCheckDidNotPass as DagsterTypeCheckDidNotPass,
-        DagsterTypeCheckError as DagsterTypeCheckError, DagsterTypeLoadingError as DagsterTypeLoadingError,
+    )
+    from treadle.errors import (
+        DagsterTypeCheckError as DagsterTypeCheckError,
+    )
+    from treadle.errors import (
+        DagsterTypeLoadingError as DagsterTypeLoadingError,
+    )
+    from treadle.errors import (
         DagsterUnknownResourceError as DagsterUnknownResourceError,
+    )
+    from treadle.errors import (
         DagsterUnknownStepStateError as DagsterUnknownStepStateError,
+    )
+    from treadle.errors import (
         DagsterUnmetExecutorRequirementsError as DagsterUnmetExecutorRequirementsError,
+    )
+    from treadle.errors import (
         DagsterUserCodeExecutionError as DagsterUserCodeExecutionError,
-        HookExecutionError as HookExecutionError, ParameterCheckError as ParameterCheckError,
+    )
+    from treadle.errors import (
+        HookExecutionError as HookExecutionError,
+    )
+    from treadle.errors import (
+        ParameterCheckError as ParameterCheckError,
+    )
+    from treadle.errors import (
         SerializableErrorInfo as SerializableErrorInfo,
     )
     from treadle.events import (
-        AssetObservationData as AssetObservationData, ComputeLogsCaptureData as ComputeLogsCaptureData,
-        DagsterEvent as DagsterEvent, DagsterEventType as DagsterEventType, EngineEventData as EngineEventData,
-        ErrorSource as ErrorSource, EventLogEntry as EventLogEntry, HandledOutputData as HandledOutputData,
-        HookErroredData as HookErroredData, JobFailureData as JobFailureData,
-        LoadedInputData as LoadedInputData, RunFailureReason as RunFailureReason,
-        StepExpectationResultData as StepExpectationResultData, StepFailureData as StepFailureData,
-        StepHandle as StepHandle, StepInputData as StepInputData, StepKind as StepKind,
-        StepMaterializationData as StepMaterializationData, StepOutputData as StepOutputData,
-        StepOutputHandle as StepOutputHandle, StepRetryData as StepRetryData,
-        StepSuccessData as StepSuccessData, TypeCheckData as TypeCheckData, UserFailureData as UserFailureData,
+        AssetObservationData as AssetObservationData,
+    )
+    from treadle.events import (
+        ComputeLogsCaptureData as ComputeLogsCaptureData,
+    )
+    from treadle.events import (
+        DagsterEvent as DagsterEvent,
+    )
+    from treadle.events import (
+        DagsterEventType as DagsterEventType,
+    )
+    from treadle.events import (
+        EngineEventData as EngineEventData,
+    )
+    from treadle.events import (
+        ErrorSource as ErrorSource,
+    )
+    from treadle.events import (
+        EventLogEntry as EventLogEntry,
+    )
+    from treadle.events import (
+        HandledOutputData as HandledOutputData,
+    )
+    from treadle.events import (
+        HookErroredData as HookErroredData,
+    )
+    from treadle.events import (
+        JobFailureData as JobFailureData,
+    )
+    from treadle.events import (
+        LoadedInputData as LoadedInputData,
+    )
+    from treadle.events import (
+        RunFailureReason as RunFailureReason,
+    )
+    from treadle.events import (
+        StepExpectationResultData as StepExpectationResultData,
+    )
+    from treadle.events import (
+        StepFailureData as StepFailureData,
+    )
+    from treadle.events import (
+        StepHandle as StepHandle,
+    )
+    from treadle.events import (
+        StepInputData as StepInputData,
+    )
+    from treadle.events import (
+        StepKind as StepKind,
+    )
+    from treadle.events import (
+        StepMaterializationData as StepMaterializationData,
+    )
+    from treadle.events import (
+        StepOutputData as StepOutputData,
+    )
+    from treadle.events import (
+        StepOutputHandle as StepOutputHandle,
+    )
+    from treadle.events import (
+        StepRetryData as StepRetryData,
+    )
+    from treadle.events import (
+        StepSuccessData as StepSuccessData,
+    )
+    from treadle.events import (
+        TypeCheckData as TypeCheckData,
+    )
+    from treadle.events import (
+        UserFailureData as UserFailureData,
     )
     from treadle.instance import (
         DagsterInstance as DagsterInstance,
     )
     from treadle.logs import (
-        DagsterLogManager as DagsterLogManager, get_dagster_logger as get_dagster_logger,
+        DagsterLogManager as DagsterLogManager,
+    )
+    from treadle.logs import (
+        get_dagster_logger as get_dagster_logger,
     )
     from treadle.metadata import (
         BoolMetadataValue as BoolMetadataValue,
+    )
+    from treadle.metadata import (
         CodeLocationReconstructionMetadataValue as CodeLocationReconstructionMetadataValue,
+    )
+    from treadle.metadata import (
         DagsterAssetMetadataValue as DagsterAssetMetadataValue,
-        DagsterJobMetadataValue as DagsterJobMetadataValue, DagsterRunMetadataValue as DagsterRunMetadataValue,
-        FloatMetadataValue as FloatMetadataValue, IntMetadataValue as IntMetadataValue,
-        JsonMetadataValue as JsonMetadataValue, MarkdownMetadataValue as MarkdownMetadataValue,
-        MetadataValue as MetadataValue, MetadataValue as EventMetadata,
-        NotebookMetadataValue as NotebookMetadataValue, NullMetadataValue as NullMetadataValue,
-        PathMetadataValue as PathMetadataValue, PoolMetadataValue as PoolMetadataValue,
+    )
+    from treadle.metadata import (
+        DagsterJobMetadataValue as DagsterJobMetadataValue,
+    )
+    from treadle.metadata import (
+        DagsterRunMetadataValue as DagsterRunMetadataValue,
+    )
+    from treadle.metadata import (
+        FloatMetadataValue as FloatMetadataValue,
+    )
+    from treadle.metadata import (
+        IntMetadataValue as IntMetadataValue,
+    )
+    from treadle.metadata import (
+        JsonMetadataValue as JsonMetadataValue,
+    )
+    from treadle.metadata import (
+        MarkdownMetadataValue as MarkdownMetadataValue,
+    )
+    from treadle.metadata import (
+        MetadataValue as EventMetadata,
+    )
+    from treadle.metadata import (
+        MetadataValue as MetadataValue,
+    )
+    from treadle.metadata import (
+        NotebookMetadataValue as NotebookMetadataValue,
+    )
+    from treadle.metadata import (
+        NullMetadataValue as NullMetadataValue,
+    )
+    from treadle.metadata import (
+        PathMetadataValue as PathMetadataValue,
+    )
+    from treadle.metadata import (
+        PoolMetadataValue as PoolMetadataValue,
+    )
+    from treadle.metadata import (
         PythonArtifactMetadataValue as PythonArtifactMetadataValue,
+    )
+    from treadle.metadata import (
         TableColumnLineageMetadataValue as TableColumnLineageMetadataValue,
-        TableMetadataValue as TableMetadataValue, TableSchemaMetadataValue as TableSchemaMetadataValue,
-        TextMetadataValue as TextMetadataValue, TimestampMetadataValue as TimestampMetadataValue,
+    )
+    from treadle.metadata import (
+        TableMetadataValue as TableMetadataValue,
+    )
+    from treadle.metadata import (
+        TableSchemaMetadataValue as TableSchemaMetadataValue,
+    )
+    from treadle.metadata import (
+        TextMetadataValue as TextMetadataValue,
+    )
+    from treadle.metadata import (
+        TimestampMetadataValue as TimestampMetadataValue,
+    )
+    from treadle.metadata import (
         UrlMetadataValue as UrlMetadataValue,
     )
     from treadle.names import (
-        AssetKey as AssetKey, NodeHandle as NodeHandle,
+        AssetKey as AssetKey,
+    )
+    from treadle.names import (
+        NodeHandle as NodeHandle,
     )
     from treadle.outcomes import (
-        AssetMaterialization as AssetMaterialization, AssetObservation as AssetObservation, Backoff as Backoff,
-        DataVersion as DataVersion, DynamicOutput as DynamicOutput, ExpectationResult as ExpectationResult,
-        Failure as Failure, Jitter as Jitter, Output as Output, RetryPolicy as RetryPolicy,
-        RetryRequested as RetryRequested, TypeCheck as TypeCheck,
+        AssetMaterialization as AssetMaterialization,
+    )
+    from treadle.outcomes import (
+        AssetObservation as AssetObservation,
+    )
+    from treadle.outcomes import (
+        Backoff as Backoff,
+    )
+    from treadle.outcomes import (
+        DataVersion as DataVersion,
+    )
+    from treadle.outcomes import (
+        DynamicOutput as DynamicOutput,
+    )
+    from treadle.outcomes import (
+        ExpectationResult as ExpectationResult,
+    )
+    from treadle.outcomes import (
+        Failure as Failure,
+    )
+    from treadle.outcomes import (
+        Jitter as Jitter,
+    )
+    from treadle.outcomes import (
+        Output as Output,
+    )
+    from treadle.outcomes import (
+        RetryPolicy as RetryPolicy,
+    )
+    from treadle.outcomes import (
+        RetryRequested as RetryRequested,
+    )
+    from treadle.outcomes import (
+        TypeCheck as TypeCheck,
     )
     from treadle.results import (
-        ExecuteInProcessResult as ExecuteInProcessResult, ExecuteInProcessResult as InProcessExecutionResult,
-        ExecuteInProcessResult as InProcessGraphResult, ExecutionResult as ExecutionResult,
+        ExecuteInProcessResult as ExecuteInProcessResult,
+    )
+    from treadle.results import (
+        ExecuteInProcessResult as InProcessExecutionResult,
+    )
+    from treadle.results import (
+        ExecuteInProcessResult as InProcessGraphResult,
+    )
+    from treadle.results import (
+        ExecutionResult as ExecutionResult,
     )
     from treadle.runs import (
-        DagsterRun as DagsterRun, DagsterRun as PipelineRun, DagsterRunStatus as DagsterRunStatus,
-        DagsterRunStatus as PipelineRunStatus, RunsFilter as RunsFilter, RunsFilter as PipelineRunsFilter,
+        DagsterRun as DagsterRun,
+    )
+    from treadle.runs import (
+        DagsterRun as PipelineRun,
+    )
+    from treadle.runs import (
+        DagsterRunStatus as DagsterRunStatus,
+    )
+    from treadle.runs import (
+        DagsterRunStatus as PipelineRunStatus,
+    )
+    from treadle.runs import (
+        RunsFilter as PipelineRunsFilter,
+    )
+    from treadle.runs import (
+        RunsFilter as RunsFilter,
     )
     from treadle.tables import (
-        TableColumn as TableColumn, TableColumnConstraints as TableColumnConstraints,
-        TableColumnDep as TableColumnDep, TableColumnLineage as TableColumnLineage,
-        TableConstraints as TableConstraints, TableRecord as TableRecord, TableSchema as TableSchema,
+        TableColumn as TableColumn,
+    )
+    from treadle.tables import (
+        TableColumnConstraints as TableColumnConstraints,
+    )
+    from treadle.tables import (
+        TableColumnDep as TableColumnDep,
+    )
+    from treadle.tables import (
+        TableColumnLineage as TableColumnLineage,
+    )
+    from treadle.tables import (
+        TableConstraints as TableConstraints,
+    )
+    from treadle.tables import (
+        TableRecord as TableRecord,
+    )
+    from treadle.tables import (
+        TableSchema as TableSchema,
     )
     from treadle.type_kinds import (
-        DagsterType as DagsterType, DagsterTypeKind as DagsterTypeKind,
-        PythonObjectDagsterType as PythonObjectDagsterType, TypeCheckContext as TypeCheckContext,
+        DagsterType as DagsterType,
+    )
+    from treadle.type_kinds import (
+        DagsterTypeKind as DagsterTypeKind,
+    )
+    from treadle.type_kinds import (
+        PythonObjectDagsterType as PythonObjectDagsterType,
+    )
+    from treadle.type_kinds import (
+        TypeCheckContext as TypeCheckContext,
     )
     from treadle.type_loaders import (
-        DagsterTypeLoader as DagsterTypeLoader, dagster_type_loader as dagster_type_loader,
+        DagsterTypeLoader as DagsterTypeLoader,
+    )
+    from treadle.type_loaders import (
+        dagster_type_loader as dagster_type_loader,
     )
     from treadle.types import (
-        Any as Any, Bool as Bool, Dict as Dict, Float as Float, Int as Int, List as List, Nothing as Nothing,
-        Optional as Optional, Set as Set, String as String, Tuple as Tuple,
+        Any as Any,
+    )
+    from treadle.types import (
+        Bool as Bool,
+    )
+    from treadle.types import (
+        Dict as Dict,
+    )
+    from treadle.types import (
+        Float as Float,
+    )
+    from treadle.types import (
+        Int as Int,
+    )
+    from treadle.types import (
+        List as List,
+    )
+    from treadle.types import (
+        Nothing as Nothing,
+    )
+    from treadle.types import (
+        Optional as Optional,
+    )
+    from treadle.types import (
+        Set as Set,
+    )
+    from treadle.types import (
+        String as String,
+    )
+    from treadle.types import (
+        Tuple as Tuple,
+    )
+    from treadle.types import (
         check_dagster_type as check_dagster_type,
+    )
+    from treadle.types import (
         make_python_type_usable_as_dagster_type as make_python_type_usable_as_dagster_type,
+    )
+    from treadle.types import (
         usable_as_dagster_type as usable_as_dagster_type,
     )
     # fmt: on

@@ -43,7 +43,17 @@ class RunFacts:
 class StepFacts:
     """What is the same for all attempts at one step, and where its code leaves events and metadata."""
 
-    __slots__ = ("events", "handle", "mapping_keys", "node", "op_config", "output_metadata", "resources", "run", "step_key")
+    __slots__ = (
+        "events",
+        "handle",
+        "mapping_keys",
+        "node",
+        "op_config",
+        "output_metadata",
+        "resources",
+        "run",
+        "step_key",
+    )
 
     def __init__(
         self,
@@ -464,7 +474,12 @@ class HookContext:
     __slots__ = ("_exception", "_facts", "_log", "_outputs", "hook_def", "resources")
 
     def __init__(
-        self, hook_def: Any, facts: StepFacts, resources: Any, exception: BaseException | None, outputs: Mapping[str, Any]
+        self,
+        hook_def: Any,
+        facts: StepFacts,
+        resources: Any,
+        exception: BaseException | None,
+        outputs: Mapping[str, Any],
     ) -> None:
         self.hook_def = hook_def
         self.resources = resources
@@ -600,7 +615,9 @@ class InitResourceContext:
 class InitLoggerContext:
     """`context` of a logger function."""
 
-    def __init__(self, logger_config: Any = None, logger_def: Any = None, job_def: Any = None, run_id: str | None = None) -> None:
+    def __init__(
+        self, logger_config: Any = None, logger_def: Any = None, job_def: Any = None, run_id: str | None = None
+    ) -> None:
         self.logger_config = logger_config
         self.logger_def = logger_def
         self._job_def = job_def

@@ -344,7 +344,9 @@ class SerializableErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.to_string()
 
 
-def error_info(exc: BaseException, *, hide_own_frames: bool = True, _seen: frozenset[int] = frozenset()) -> SerializableErrorInfo:
+def error_info(
+    exc: BaseException, *, hide_own_frames: bool = True, _seen: frozenset[int] = frozenset()
+) -> SerializableErrorInfo:
     """Turn an exception with its causes into data.
 
     With `hide_own_frames` the frames of this package that stand above the first frame of somebody else's code are

@@ -142,6 +142,28 @@ class StepHandle(msgspec.Struct, frozen=True):
         return self.node_handle
 
 
+class ResolvedFromDynamicStepHandle(msgspec.Struct, frozen=True):
+    """Which step an event is about, where the step is one branch of a fan-out."""
+
+    node_handle: NodeHandle
+    mapping_key: str
+    key: str = ""
+
+    def to_key(self) -> str:
+        """The step key."""
+        return self.key
+
+    @property
+    def unresolved_form(self) -> StepHandle:
+        """The handle of the step before it was multiplied."""
+        return StepHandle(self.node_handle, self.key.partition("[")[0] + "[?]" * self.key.count("["))
+
+    @property
+    def solid_handle(self) -> NodeHandle:
+        """Older name of `node_handle`."""
+        return self.node_handle
+
+
 class StepOutputHandle(msgspec.Struct, frozen=True):
     """One output of one step; with a mapping key, one branch of a dynamic output."""
 
@@ -351,7 +373,7 @@ class DagsterEvent(msgspec.Struct, frozen=True):
 
     event_type_value: str
     job_name: str
-    step_handle: StepHandle | None = None
+    step_handle: StepHandle | ResolvedFromDynamicStepHandle | None = None
     node_handle: NodeHandle | None = None
     step_kind_value: str | None = None
     logging_tags: Mapping[str, str] = {}

@@ -119,9 +119,7 @@ class DagsterInstance:
         try:
             return self._logs[run_id]
         except KeyError:
-            raise DagsterRunNotFoundError(
-                f"No run with id {run_id} on this instance.", invalid_run_id=run_id
-            ) from None
+            raise DagsterRunNotFoundError(f"No run with id {run_id} on this instance.", invalid_run_id=run_id) from None
 
     def _entry(self, run_id: str, item: LogItem) -> EventLogEntry:
         timestamp, what = item
@@ -165,7 +163,9 @@ class DagsterInstance:
             found = found[ids.index(cursor) + 1 :] if cursor in ids else []
         return found[:limit]
 
-    def get_run_ids(self, filters: RunsFilter | None = None, cursor: str | None = None, limit: int | None = None) -> list[str]:
+    def get_run_ids(
+        self, filters: RunsFilter | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> list[str]:
         """Ids of runs, the newest first."""
         return [run.run_id for run in self.get_runs(filters, cursor, limit)]
 

@@ -69,7 +69,9 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
     return Signature(
         name=getattr(fn, "__name__", type(fn).__name__),
         parameters=parameters,
-        returns=hints.get("return", MISSING if signature.return_annotation is inspect.Signature.empty else signature.return_annotation),
+        returns=hints.get(
+            "return", MISSING if signature.return_annotation is inspect.Signature.empty else signature.return_annotation
+        ),
         has_varargs=any(p.kind is kinds.VAR_POSITIONAL for p in signature.parameters.values()),
         has_varkeywords=any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values()),
         docstring=read_docstring(fn),
@@ -104,7 +106,8 @@ def _read_function(fn: types.FunctionType) -> Signature:
 
 def _resolve(fn: Any) -> dict[str, Any]:
     """Annotations as objects. Text (`from __future__ import annotations`) is evaluated in the function's own names;
-    what cannot be evaluated stays text, and whoever needs it says so with the op's name."""
+    what cannot be evaluated stays text, and whoever needs it says so with the op's name.
+    """
     annotations = dict(getattr(fn, "__annotations__", None) or {})
     if not any(isinstance(value, str) for value in annotations.values()):
         return annotations

@@ -286,6 +286,9 @@ class DagsterJobMetadataValue(_Kind, frozen=True, tag="job"):
         return self
 
 
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
 class FloatMetadataValue(_Kind, frozen=True, omit_defaults=True, tag="float"):
     if TYPE_CHECKING:
         value: float
@@ -298,21 +301,13 @@ class FloatMetadataValue(_Kind, frozen=True, omit_defaults=True, tag="float"):
     not_finite: str = ""
 
     def __post_init__(self) -> None:
-        if self.not_finite:
-            force_setattr(self, "value", float(self.not_finite))
-            return
-        force_setattr(self, "value", _as_float(self.value, type(self).__name__))
-        if not math.isfinite(self.value):
+        if not self.not_finite:
+            force_setattr(self, "value", _as_float(self.value, type(self).__name__))
+            if math.isfinite(self.value):
+                return
             force_setattr(self, "not_finite", str(self.value))
-
-    def __eq__(self, other: object) -> bool:
-        # by content: not-a-number, read back, equals what was written
-        if type(other) is not FloatMetadataValue:
-            return NotImplemented
-        return self.value == other.value or self.not_finite == other.not_finite != ""
-
-    def __hash__(self) -> int:
-        return hash(self.not_finite or self.value)
+        # one object for each, so that not-a-number equals itself here: values are equal by content
+        force_setattr(self, "value", _NOT_FINITE[self.not_finite])
 
     def __repr__(self) -> str:
         return f"FloatMetadataValue(value={self.value})"

@@ -37,7 +37,9 @@ def is_valid_name(name: object) -> bool:
 def check_name(name: object, what: str) -> str:
     """Return `name`, or raise DagsterInvalidDefinitionError saying why it cannot be the name of `what`."""
     if not isinstance(name, str):
-        raise DagsterInvalidDefinitionError(f"The name of {what} must be a str, got {name!r} (a {type(name).__name__}).")
+        raise DagsterInvalidDefinitionError(
+            f"The name of {what} must be a str, got {name!r} (a {type(name).__name__})."
+        )
     if name in RESERVED_NAMES:
         raise DagsterInvalidDefinitionError(
             f'"{name}" is not a valid name for {what}: it conflicts with a reserved word. Choose another name, for '
@@ -49,7 +51,9 @@ def check_name(name: object, what: str) -> str:
 def check_key(name: str, what: str) -> str:
     """Like `check_name`, but reserved words are allowed: for ports and mapping keys."""
     if keyword.iskeyword(name):
-        raise DagsterInvalidDefinitionError(f'"{name}" is not a valid name for {what}: it conflicts with a Python keyword.')
+        raise DagsterInvalidDefinitionError(
+            f'"{name}" is not a valid name for {what}: it conflicts with a Python keyword.'
+        )
     if not is_valid_name(name):
         raise DagsterInvalidDefinitionError(
             f'"{name}" is not a valid name for {what}. It must be in regex ^[A-Za-z0-9_]+$: letters, digits and '
@@ -135,7 +139,9 @@ class AssetKey:
     def __init__(self, path: str | Sequence[str]) -> None:
         parts = (path,) if isinstance(path, str) else tuple(path) if isinstance(path, (list, tuple)) else None
         if not parts or not all(isinstance(part, str) for part in parts):
-            raise CheckError(f"AssetKey takes a str or a non-empty list of str, got {path!r} (a {type(path).__name__}).")
+            raise CheckError(
+                f"AssetKey takes a str or a non-empty list of str, got {path!r} (a {type(path).__name__})."
+            )
         self._parts = parts
 
     @staticmethod

@@ -151,7 +151,7 @@ def check_mapping_key(key: str) -> str:
     if not iskeyword(key):
         allowed = re.sub(r"[^A-Za-z0-9_]+", "_", key).strip("_") or "branch_1"
         raise DagsterInvalidDefinitionError(
-            f"DynamicOutput: mapping_key {show(key)} is not a valid name. It must be in regex ^[A-Za-z0-9_]+$: letters, "
+            f'DynamicOutput: mapping_key "{key}" is not a valid name. It must be in regex ^[A-Za-z0-9_]+$: letters, '
             f'digits and underscores only, at least one of them; for example "{allowed}".'
         )
     raise DagsterInvalidDefinitionError(

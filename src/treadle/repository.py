@@ -365,5 +365,3 @@ def _kind_of(value: Any) -> str:
 def _list(names: Iterable[str], otherwise: str = "", prefix: str = "") -> str:
     shown = [f"{prefix}{name}" for name in names]
     return ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "") if shown else otherwise
-
-

@@ -7,7 +7,7 @@ at, not data to compute with.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 import msgspec
 from msgspec.structs import force_setattr

@@ -141,7 +141,9 @@ def test_field_that_is_neither_config_nor_resource_is_refused() -> None:
     class Wrong(ConfigurableResource[Any]):
         odd: Odd
 
-    with pytest.raises(DagsterInvalidPythonicConfigDefinitionError, match=r"field 'odd'[\s\S]*ResourceDependency\[") as e:
+    with pytest.raises(
+        DagsterInvalidPythonicConfigDefinitionError, match=r"field 'odd'[\s\S]*ResourceDependency\["
+    ) as e:
         Wrong(odd=Odd())
     assert "ConfigurableResource" in str(e.value)
 
@@ -181,7 +183,7 @@ def test_config_to_come_is_required_unless_it_has_a_default() -> None:
 
 
 def test_wrong_values_for_launch_are_refused_at_once() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match='no field \'prot\'. Did you mean "port"'):
+    with pytest.raises(DagsterInvalidDefinitionError, match="no field 'prot'. Did you mean \"port\""):
         Client.configure_at_launch(prot=1)
     with pytest.raises(DagsterInvalidConfigError):
         Client.configure_at_launch(port="x")

@@ -37,7 +37,7 @@ DYNAMIC = (StepOutput("result", is_dynamic=True),)
 def step(path: str, *sources: FromOutput | FromList | FromCollect, **fields: object) -> Step:
     """A step whose inputs are named i0, i1, ... and that has one output."""
     inputs = tuple(StepInput(f"i{number}", source) for number, source in enumerate(sources))
-    return Step(path, inputs, **{"outputs": PLAIN, **fields})  # type: ignore[arg-type]
+    return Step(path, inputs=inputs, **{"outputs": PLAIN, **fields})  # type: ignore[arg-type]
 
 
 def of(path: str, is_dynamic: bool = False) -> FromOutput:
@@ -210,7 +210,7 @@ def test_fan_in_with_a_failed_member_does_not_run() -> None:
 
 
 def test_nothing_input_orders_steps_and_is_not_loaded() -> None:
-    ordered = Step("b", (StepInput("start", of("a"), has_value=False),), PLAIN)
+    ordered = Step("b", inputs=(StepInput("start", of("a"), has_value=False),), outputs=PLAIN)
     run = Run(plan_of(step("a"), ordered))
     assert run.launched == ["a"]
     run.succeed("a")

@@ -18,7 +18,7 @@ def assert_says(error: Any, *parts: str, hint: str | None = None) -> None:
     for part in parts:
         assert part in text
     if hint and IS_TREADLE:
-        assert f'Did you mean "{hint}"?' in text
+        assert f'Did you mean "{hint}"' in text
 
 
 def assert_steps(result: Any, *expected: str) -> None:

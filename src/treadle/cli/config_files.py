@@ -291,7 +291,7 @@ def _loader_class() -> Any:
     float_tag = "tag:yaml.org,2002:float"
 
     class ConfigLoader(parent):  # type: ignore[misc]
-        yaml_implicit_resolvers = {  # noqa: RUF012 - the name and form are PyYAML's
+        yaml_implicit_resolvers = {
             first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
             for first, pairs in parent.yaml_implicit_resolvers.items()
         }

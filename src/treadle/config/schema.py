@@ -514,6 +514,9 @@ class IntEnvVar(builtins.int):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IntEnvVar) and self.env_var_name == other.env_var_name
 
+    def __ne__(self, other: object) -> bool:  # int has its own, which compares numbers
+        return not self == other
+
     def __hash__(self) -> builtins.int:
         return hash(self.env_var_name)
 

@@ -117,7 +117,9 @@ class GraphInput:
         self.name = name
 
     def __iter__(self) -> NoReturn:
-        raise DagsterInvariantViolationError(f'Graph input "{self.name}" has no value while the graph is being written, so it cannot be iterated.')
+        raise DagsterInvariantViolationError(
+            f'Graph input "{self.name}" has no value while the graph is being written, so it cannot be iterated.'
+        )
 
 
 class OutputHandle:
@@ -184,7 +186,9 @@ class OutputHandle:
         """The list of the values of every branch, in the order in which the branches were yielded."""
         self._check_open("collect")
         if self.is_collected:
-            raise DagsterInvariantViolationError(f"{self._where()} has been collected already; map it, or pass it to an op.")
+            raise DagsterInvariantViolationError(
+                f"{self._where()} has been collected already; map it, or pass it to an op."
+            )
         return OutputHandle(self.node_name, self.output_name, self.open_levels - 1, True)
 
     def _check_open(self, method: str) -> None:
@@ -221,7 +225,9 @@ class OutputTuple(tuple[Any, ...]):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self._names:
-            raise AttributeError(f'No output named "{name}".{names.nearest(name, self._names)} Outputs: {list(self._names)}.')
+            raise AttributeError(
+                f'No output named "{name}".{names.nearest(name, self._names)} Outputs: {list(self._names)}.'
+            )
         return self[self._names.index(name)]
 
     def _asdict(self) -> dict[str, Any]:
@@ -297,7 +303,7 @@ class Composition:
         name = call.given_alias
         if name in self.nodes:
             raise DagsterInvalidDefinitionError(
-                f'In {self.what}: invoked the same node ({name}) twice without aliasing. Give each invocation an alias '
+                f"In {self.what}: invoked the same node ({name}) twice without aliasing. Give each invocation an alias "
                 f'of its own: {definition.name}.alias("...")(...).'
             )
         return name
@@ -362,7 +368,9 @@ class Composition:
                 edges.append(MappedInputPlaceholder)
                 continue
             if type(value) is not OutputHandle:
-                raise DagsterInvalidDefinitionError(f"{where}, at index {index} of the list: {_explain_argument(value)}")
+                raise DagsterInvalidDefinitionError(
+                    f"{where}, at index {index} of the list: {_explain_argument(value)}"
+                )
             edge = self._from_output(f"{where}, at index {index} of the list,", value)
             if not isinstance(edge, DependencyDefinition):
                 raise DagsterInvalidDefinitionError(
@@ -506,5 +514,7 @@ def read_hooks(hook_defs: Any, what: str) -> frozenset[Any]:
         raise ParameterCheckError(f'Hooks of {what}: Param "hook_defs" is not a set. Got {hook_defs!r}.')
     for hook in hook_defs:
         if not getattr(hook, "is_hook_definition", False):
-            raise ParameterCheckError(f"Hooks of {what}: expected hooks (see @success_hook, @failure_hook), got {hook!r}.")
+            raise ParameterCheckError(
+                f"Hooks of {what}: expected hooks (see @success_hook, @failure_hook), got {hook!r}."
+            )
     return frozenset(hook_defs)

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, PrivateAttr, ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import core_schema
 
 from treadle.config.pythonic import Config, config_of, fields_of, key_of, prepare, problems_of
@@ -33,6 +33,9 @@ from treadle.introspect import read_docstring
 from treadle.names import nearest
 
 T_co = TypeVar("T_co", covariant=True)
+
+#: where an open resource keeps its context; pydantic looks at fields only, so equal resources stay equal
+_CONTEXT = "__treadle_context__"
 
 
 class _DependencyMarker:
@@ -66,8 +69,6 @@ class ConfigurableResourceFactory(Config, Generic[T_co]):
 
     __treadle_config__: ClassVar[bool] = False
     __treadle_resource__: ClassVar[bool] = True
-
-    _treadle_context: InitResourceContext | None = PrivateAttr(default=None)
 
     def __init__(self, **data: Any) -> None:
         _parts_of(type(self))
@@ -151,11 +152,10 @@ class ConfigurableResourceFactory(Config, Generic[T_co]):
 
     def get_resource_context(self) -> InitResourceContext:
         """The context that this object was opened with; CheckError before that."""
-        if self._treadle_context is None:
-            raise CheckError(
-                f"{type(self).__name__}: attempted to get the context before the resource was initialised."
-            )
-        return self._treadle_context
+        context: InitResourceContext | None = self.__dict__.get(_CONTEXT)
+        if context is None:
+            raise CheckError(f"{type(self).__name__} has no context before the resource was initialised.")
+        return context
 
     @property
     def nested_resources(self) -> dict[str, Any]:
@@ -426,7 +426,7 @@ class ClassResourceDefinition(ResourceDefinition):
                 # Put in place rather than given to the constructor: what a nested resource makes may be of any type.
                 for name, value in nested.items():
                     resource.__dict__[name] = _open_nested(value, f"{cls.__name__}.{name}", context, stack)
-                resource._treadle_context = context
+                resource.__dict__[_CONTEXT] = context
                 yield stack.enter_context(as_context_manager(resource.yield_for_execution(context)))
 
         fields = {key: field for key, field in parts.fields.items() if key not in defaults}

@@ -82,6 +82,8 @@ class GraphDefinition(Composable):
         self.output_levels: dict[str, int] = {}
         self.output_dict = _graph_outputs(self)
         self._order = _sort_nodes(self)
+        #: the graph made flat, once a job has asked for it; wiring.py makes and keeps it here
+        self.wiring: Any = None
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -220,7 +222,11 @@ def _place_nodes(
             )
         alias = invocation.alias or invocation.name
         nodes[alias] = Node(
-            alias, definitions[invocation.name], invocation.tags, frozenset(invocation.hook_defs), invocation.retry_policy
+            alias,
+            definitions[invocation.name],
+            invocation.tags,
+            frozenset(invocation.hook_defs),
+            invocation.retry_policy,
         )
         edges[alias] = inputs
     placed = {node.definition.name for node in nodes.values()}
@@ -243,7 +249,9 @@ def _check_edges(graph: GraphDefinition) -> None:
                     f'Graph "{graph.name}": {node.describe_node()} does not have input "{input_name}".'
                     f"{names.nearest(input_name, node.input_dict)} Available inputs: {list(node.input_dict)}."
                 )
-            if not isinstance(dependency, (DependencyDefinition, MultiDependencyDefinition, DynamicCollectDependencyDefinition)):
+            if not isinstance(
+                dependency, (DependencyDefinition, MultiDependencyDefinition, DynamicCollectDependencyDefinition)
+            ):
                 raise DagsterInvalidDefinitionError(f"{where}: expected a DependencyDefinition, got {dependency!r}.")
             for edge in dependency.get_node_dependencies():
                 _check_end(graph, where, edge.node, edge.output)
@@ -291,7 +299,11 @@ def _graph_inputs(graph: GraphDefinition, declared: Sequence[InputDefinition] | 
                 mapping.graph_input_name,
                 element,
                 (known.description if known else None) or mapping.graph_input_description or target.description,
-                default if default is not MISSING else target.default_value if mapping.fan_in_index is None else MISSING,
+                default
+                if default is not MISSING
+                else target.default_value
+                if mapping.fan_in_index is None
+                else MISSING,
                 target.metadata,
                 input_manager_key=target.input_manager_key,
             )
@@ -309,9 +321,7 @@ def _graph_outputs(graph: GraphDefinition) -> dict[str, OutputDefinition]:
     for mapping in graph.output_mappings:
         node = graph.node_dict[mapping.mapped_node_name]
         origin = node.output_dict[mapping.mapped_node_output_name]
-        levels = max(
-            mapping.open_levels, int(mapping.from_dynamic_mapping), node.definition.output_levels[origin.name]
-        )
+        levels = max(mapping.open_levels, int(mapping.from_dynamic_mapping), node.definition.output_levels[origin.name])
         make = DynamicOutputDefinition if levels else OutputDefinition
         name = mapping.graph_output_name
         if name in outputs:
@@ -350,20 +360,28 @@ def _sort_nodes(graph: GraphDefinition) -> list[str]:
         level = sorted(following)
     if len(order) < len(missing):
         raise DagsterInvalidDefinitionError(
-            f'Graph "{graph.name}": circular dependencies: {" -> ".join(_find_cycle(graph, set(missing) - set(order)))}. '
-            f"Remove one of these edges."
+            f'Graph "{graph.name}": circular dependencies: {_find_cycle(graph, set(missing) - set(order))}. Remove one of '
+            f"these edges."
         )
     return order
 
 
-def _find_cycle(graph: GraphDefinition, candidates: set[str]) -> list[str]:
+def _find_cycle(graph: GraphDefinition, candidates: set[str]) -> str:
+    """One circle among nodes that all wait for one another, as text: each node with the input that it waits for."""
     trail: list[str] = []
+    waits: dict[str, tuple[str, str]] = {}
     name = min(candidates)
     while name not in trail:
         trail.append(name)
-        upstream = {e.node for dep in graph.dependencies[name].values() for e in dep.get_node_dependencies()}
-        name = min(upstream & candidates)
-    return [name, *trail[trail.index(name) + 1 :][::-1], name]
+        waits[name] = min(
+            (edge.node, input_name)
+            for input_name, dependency in graph.dependencies[name].items()
+            for edge in dependency.get_node_dependencies()
+            if edge.node in candidates
+        )
+        name = waits[name][0]
+    circle = trail[trail.index(name) :]
+    return ", ".join(f'input "{waits[node][1]}" of "{node}" needs "{waits[node][0]}"' for node in circle)
 
 
 # -- writing a graph as a function ---------------------------------------------------------------------------------
@@ -388,7 +406,9 @@ def compose_graph(
     what = f"{kind} {graph_name}"
     names.check_name(graph_name, f"a {kind[1:]}")
     if signature.has_varargs or signature.has_varkeywords:
-        raise DagsterInvalidDefinitionError(f"{what}: the function takes *args or **kwargs; each input needs a parameter.")
+        raise DagsterInvalidDefinitionError(
+            f"{what}: the function takes *args or **kwargs; each input needs a parameter."
+        )
     for given in ins or ():
         if signature.parameter(given) is None:
             raise DagsterInvalidDefinitionError(
@@ -444,7 +464,9 @@ def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] 
             )
         missing = [name for name in out if name not in result]
         if missing:
-            raise DagsterInvalidDefinitionError(f"{what} declares the outputs {missing}, but its body does not return them.")
+            raise DagsterInvalidDefinitionError(
+                f"{what} declares the outputs {missing}, but its body does not return them."
+            )
         return [_map_output(what, name, handle, out[name]) for name, handle in result.items()]
     handles = list(result) if isinstance(result, tuple) else [result]
     if len(handles) != len(out):

@@ -7,7 +7,7 @@ DynamicOutput and user events here. The engine stores what comes; `invoke_op` is
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from treadle.errors import (
@@ -29,7 +29,7 @@ def is_stream(result: Any) -> bool:
         kind is types.GeneratorType
         or kind is types.CoroutineType
         or kind is types.AsyncGeneratorType
-        or (hasattr(result, "__anext__") or hasattr(result, "__await__") and not isinstance(result, type))
+        or (hasattr(result, "__anext__") or (hasattr(result, "__await__") and not isinstance(result, type)))
     )
 
 
@@ -113,23 +113,22 @@ class _EventLoop:
 # -- what a function returned ----------------------------------------------------------------------------------
 
 
-def outcomes(op_def: Any, value: Any) -> Iterator[Output[Any] | DynamicOutput[Any]]:
+def outcomes(op_def: Any, value: Any) -> Iterable[Output[Any] | DynamicOutput[Any]]:
     """What a function returned, as outputs. DagsterInvariantViolationError where it does not fit the declared ones."""
     ports: Mapping[str, Any] = op_def.output_dict
     if len(ports) == 1:
         name, port = next(iter(ports.items()))
         if port.is_dynamic:
-            yield from _dynamic_outcomes(op_def, name, value)
-        else:
-            yield _single_outcome(op_def, name, value)
-    elif not ports:
+            return _dynamic_outcomes(op_def, name, value)
+        return (_single_outcome(op_def, name, value),)
+    if not ports:
         if value is not None:
             raise DagsterInvariantViolationError(
                 f'Op "{op_def.name}": unexpectedly returned {_show(value)}, but it declares no outputs (out={{}}). Return '
                 f"nothing, or declare an output."
             )
-    else:
-        yield from _several_outcomes(op_def, ports, value)
+        return ()
+    return _several_outcomes(op_def, ports, value)
 
 
 def _single_outcome(op_def: Any, name: str, value: Any) -> Output[Any]:
@@ -185,7 +184,7 @@ def _several_outcomes(op_def: Any, ports: Mapping[str, Any], value: Any) -> Iter
         )
     if len(value) != len(ports):
         raise DagsterInvariantViolationError(
-            f'Op "{op_def.name}" has {len(ports)} outputs ({", ".join(ports)}), but returned a tuple of {len(value)}. '
+            f'Op "{op_def.name}" has {len(ports)} outputs ({", ".join(ports)}), but returned a tuple of {len(value)} outputs. '
             f"Length mismatch between returned tuple of outputs and number of output_defs."
         )
     for (name, port), item in zip(ports.items(), value, strict=True):

@@ -51,7 +51,9 @@ class JobDefinition:
         automation_condition: Any = None,
     ) -> None:
         if not isinstance(graph_def, GraphDefinition):
-            raise ParameterCheckError(f'A job is made of a graph: Param "graph_def" is not a GraphDefinition. Got {graph_def!r}.')
+            raise ParameterCheckError(
+                f'A job is made of a graph: Param "graph_def" is not a GraphDefinition. Got {graph_def!r}.'
+            )
         self.graph = graph_def
         self.name = names.check_name(name if name is not None else graph_def.name, "a job")
         self.description = description if description is not None else graph_def.description
@@ -315,7 +317,9 @@ def _requirements(job: JobDefinition) -> dict[str, str]:
     found: dict[str, str] = {}
     for hook in job.hook_defs:
         for key in hook.required_resource_keys:
-            found.setdefault(key, f"resource with key '{key}' required by hook '{hook.name}' attached to job '{job.name}'")
+            found.setdefault(
+                key, f"resource with key '{key}' required by hook '{hook.name}' attached to job '{job.name}'"
+            )
     for op in job.wiring.ops.values():
         definition = op.definition
         described = f"op '{op.path}'"
@@ -352,7 +356,8 @@ def _require_for_type(found: dict[str, str], dagster_type: Any, whose: str, is_l
     if is_loaded and dagster_type.loader is not None:
         for key in dagster_type.loader.required_resource_keys():
             found.setdefault(
-                key, f"resource with key '{key}' required by the loader on type '{dagster_type.display_name}' of {whose}"
+                key,
+                f"resource with key '{key}' required by the loader on type '{dagster_type.display_name}' of {whose}",
             )
 
 

@@ -253,9 +253,7 @@ def _read_outputs(
     described = f'op "{op_name}"'
     if outs is None or isinstance(outs, Out):
         port, annotation = _single_output(outs, returns)
-        return [
-            _described(lambda: port.to_definition(names.DEFAULT_OUTPUT, annotation, None, code_version), described)
-        ]
+        return [_described(lambda: port.to_definition(names.DEFAULT_OUTPUT, annotation, None, code_version), described)]
     annotations = _spread_annotation(described, list(outs), returns)
     made = []
     for name, port in outs.items():
@@ -417,7 +415,7 @@ def op(
 
     def make(fn: Callable[..., Any]) -> OpDefinition:
         signature = introspect.read_signature(fn)
-        if ins is not None and input_defs is not None or out is not None and output_defs is not None:
+        if (ins is not None and input_defs is not None) or (out is not None and output_defs is not None):
             raise DagsterInvalidDefinitionError(
                 f'Op "{name or signature.name}": give either ins and out, or the older input_defs and output_defs.'
             )
@@ -447,7 +445,9 @@ def op(
 
     if compute_fn is not None:
         if not callable(compute_fn):
-            raise DagsterInvalidDefinitionError(f"@op decorates a function; got {compute_fn!r}. Arguments go by keyword.")
+            raise DagsterInvalidDefinitionError(
+                f"@op decorates a function; got {compute_fn!r}. Arguments go by keyword."
+            )
         return make(compute_fn)
     return make
 

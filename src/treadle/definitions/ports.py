@@ -25,7 +25,15 @@ class InputDefinition:
     Users write `In`; this class is what ops keep, and the older way to declare an input (`input_defs=[...]`).
     """
 
-    __slots__ = ("_metadata", "dagster_type", "default_value", "description", "input_manager_key", "name", "_given_type")
+    __slots__ = (
+        "_metadata",
+        "dagster_type",
+        "default_value",
+        "description",
+        "input_manager_key",
+        "name",
+        "_given_type",
+    )
 
     def __init__(
         self,

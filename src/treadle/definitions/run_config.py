@@ -49,8 +49,20 @@ class ResolvedConfig(msgspec.Struct):
 # -- the schema ------------------------------------------------------------------------------------------------------
 
 
-def schema_of(job: JobDefinition, *, ignores_execution: bool = False, given_inputs: Mapping[str, Any] = {}) -> Shape:
-    """The schema of a run config. With `ignores_execution` the executor's config may be anything."""
+_NO_OPS = Field(ANY, is_required=False)
+
+
+def schema_of(
+    job: JobDefinition,
+    *,
+    ignores_execution: bool = False,
+    given_inputs: Mapping[str, Any] = {},
+    with_ops: bool = True,
+) -> Shape:
+    """The schema of a run config. With `ignores_execution` the executor's config may be anything.
+
+    Without `with_ops` the ops are left out: for a run config that does not speak of them, of a job that needs none.
+    """
     required = job.resource_requirements
     fields = {
         "execution": _execution_field(job, ignores_execution),
@@ -58,7 +70,7 @@ def schema_of(job: JobDefinition, *, ignores_execution: bool = False, given_inpu
         "resources": _section(
             {key: _resource_field(d) for key, d in job.resource_defs.items()}, required=frozenset(required)
         ),
-        OPS: _ops_field(job.graph, ""),
+        OPS: _ops_field(job.graph) if with_ops else _NO_OPS,
     }
     inputs = _job_inputs_shape(job, given_inputs)
     if inputs:
@@ -91,20 +103,18 @@ def _resource_field(definition: Any) -> Field:
     return field
 
 
-def _ops_field(graph: GraphDefinition, prefix: str) -> Field:
-    return Field(
-        Shape({node.name: _node_field(graph, node, f"{prefix}{node.name}") for node in graph.node_dict.values()})
-    )
+def _ops_field(graph: GraphDefinition) -> Field:
+    return Field(Shape({node.name: _node_field(graph, node) for node in graph.node_dict.values()}))
 
 
-def _node_field(graph: GraphDefinition, node: Any, path: str) -> Field:
+def _node_field(graph: GraphDefinition, node: Any) -> Field:
     definition = node.definition
     fields: dict[str, Any] = {}
     inputs = _unconnected_inputs(graph, node)
     if inputs:
         fields["inputs"] = Field(Shape(inputs))
     if definition.is_graph:
-        fields[OPS] = _ops_field(definition, f"{path}.")
+        fields[OPS] = _ops_field(definition)
         return Field(Shape(fields, field_aliases=_ops_aliases()))
     if not inputs and definition.config_field is None:
         return _PLAIN_OP
@@ -181,10 +191,11 @@ def resolve(
     given = read_run_config(run_config, what)
     baked = read_run_config(job.baked_config, what) if job.baked_config is not None else {}
     raw = _modern_execution({**baked, **given}, job)
-    if not raw and not _needs_config(job, given_inputs):
+    needs_ops = not _OPS_KEYS.isdisjoint(raw) or _has_op_config(job)
+    if not raw and not needs_ops and not _needs_config(job, given_inputs):
         return ResolvedConfig(raw, {}, {}, {}, _resource_configs(job, {}), None, None)
-    schema = schema_of(job, ignores_execution=ignores_execution, given_inputs=given_inputs)
-    processed = process(schema, raw, f"Error in config for {what}")
+    schema = schema_of(job, ignores_execution=ignores_execution, given_inputs=given_inputs, with_ops=needs_ops)
+    processed = process(schema, raw, f"Error in config for job {job.name}")
     resolved = ResolvedConfig(
         given=raw,
         ops={},
@@ -202,8 +213,11 @@ def resolve(
     return resolved
 
 
-def _needs_config(job: JobDefinition, given_inputs: Mapping[str, Any]) -> bool:
-    """False where an empty run config changes nothing: no defaults to fill in, nothing that is required."""
+_OPS_KEYS = frozenset((OPS, *OPS_ALIASES))
+
+
+def _has_op_config(job: JobDefinition) -> bool:
+    """True where an op has config of its own (to be filled in at least) or an input that config must give."""
     for op in job.wiring.ops.values():
         definition = op.definition
         if definition.config_field is not None:
@@ -211,6 +225,11 @@ def _needs_config(job: JobDefinition, given_inputs: Mapping[str, Any]) -> bool:
         for name, source in op.inputs.items():
             if (source is None or source.kind == "config") and not definition.input_dict[name].has_default_value:
                 return True
+    return False
+
+
+def _needs_config(job: JobDefinition, given_inputs: Mapping[str, Any]) -> bool:
+    """True where resources or inputs of the job require config."""
     for key in job.resource_requirements:
         found = job.resource_defs.get(key)
         if found is not None and found.config_field.is_required:
@@ -221,7 +240,9 @@ def _needs_config(job: JobDefinition, given_inputs: Mapping[str, Any]) -> bool:
     )
 
 
-def _walk_ops(graph: GraphDefinition, entries: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _walk_ops(
+    graph: GraphDefinition, entries: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, entry in entries.items():
         path = prefix + name
         yield path, entry
@@ -275,6 +296,5 @@ def validate_run_config(job_def: JobDefinition, run_config: Any = None) -> dict[
     given = read_run_config(run_config, f'job "{job_def.name}"')
     baked = read_run_config(job_def.baked_config, f'job "{job_def.name}"') if job_def.baked_config is not None else {}
     raw = _modern_execution({**baked, **given}, job_def)
-    processed: dict[str, Any] = process(schema_of(job_def), raw, f'Error in config for job "{job_def.name}"')
+    processed: dict[str, Any] = process(schema_of(job_def), raw, f"Error in config for job {job_def.name}")
     return processed
-

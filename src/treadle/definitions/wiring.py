@@ -48,6 +48,7 @@ class WiredOp(msgspec.Struct, frozen=True):
     path: str
     handle: NodeHandle
     node: Node
+    definition: Any
     #: None for an input of the op itself that nothing is connected to
     inputs: Mapping[str, WiredInput | None]
     #: the dynamic outputs that multiply this op, outermost first
@@ -55,11 +56,6 @@ class WiredOp(msgspec.Struct, frozen=True):
     hooks: frozenset[Any]
     #: of the invocation or of the graphs around it, nearest first; the op's own stands between
     retry_policy: Any
-
-    @property
-    def definition(self) -> Any:
-        """The op's definition."""
-        return self.node.definition
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -86,11 +82,17 @@ class _Surroundings(msgspec.Struct):
 
 
 def wire(graph: GraphDefinition) -> Wiring:
-    """Flatten a graph. Raises DagsterInvalidDefinitionError where an op hangs below two unrelated fan-outs."""
+    """Flatten a graph, once. Raises DagsterInvalidDefinitionError where an op hangs below two unrelated fan-outs."""
+    if graph.wiring is not None:
+        known: Wiring = graph.wiring
+        return known
     ops: dict[str, WiredOp] = {}
-    top = _Surroundings("", None, {name: WiredInput("job_input", (name,)) for name in graph.input_dict}, frozenset(), None)
+    top = _Surroundings(
+        "", None, {name: WiredInput("job_input", (name,)) for name in graph.input_dict}, frozenset(), None
+    )
     outputs = _wire_graph(graph, top, ops)
-    return Wiring(_sort(ops), outputs)
+    graph.wiring = Wiring(_sort(ops), outputs)
+    return graph.wiring
 
 
 def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, WiredOp]) -> dict[str, Wire]:
@@ -115,7 +117,8 @@ def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, Wi
                 produced[name, output_name] = origin
             continue
         retry_policy = node.retry_policy or node.definition.retry_policy or around.retry_policy
-        ops[path] = WiredOp(path, handle, node, inputs, _scope(path, inputs, ops), hooks, retry_policy)
+        scope = _scope(path, inputs, ops)
+        ops[path] = WiredOp(path, handle, node, node.definition, inputs, scope, hooks, retry_policy)
         for output_name, port in node.definition.output_dict.items():
             produced[name, output_name] = Wire(path, output_name, port.is_dynamic)
     return {m.graph_output_name: produced[m.mapped_node_name, m.mapped_node_output_name] for m in graph.output_mappings}
@@ -198,7 +201,6 @@ def _sort(ops: Mapping[str, WiredOp]) -> dict[str, WiredOp]:
     for path, op in ops.items():  # graphs were walked in topological order, so what comes before is known
         deepest = -1
         for origin in upstream_paths(op):
-            if depth[origin] > deepest:
-                deepest = depth[origin]
+            deepest = max(deepest, depth[origin])
         depth[path] = deepest + 1
     return {path: ops[path] for path in sorted(ops, key=lambda path: (depth[path], path))}

@@ -7,15 +7,16 @@ the run: whatever happens, the last event says how the run ended. Deciding is th
 from __future__ import annotations
 
 import heapq
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from treadle.engine.machine import READS, Command, Launch, Machine, Note, Skip, Wait
-from treadle.errors import DagsterError, error_info
+from treadle.errors import DagsterError, SerializableErrorInfo, error_info
 from treadle.events import (
+    DEBUG_LEVEL,
+    ERROR_LEVEL,
     DagsterEvent,
     DagsterEventType,
     JobCanceledData,
@@ -26,6 +27,8 @@ from treadle.events import (
 )
 from treadle.logs import RunLog
 from treadle.runs import DagsterRunStatus
+
+_STEP_FAILURE = DagsterEventType.STEP_FAILURE.value
 
 
 class Executor(Protocol):
@@ -87,73 +90,75 @@ class Driver:
         self._timers: list[tuple[float, str]] = []
 
     def emit(self, event: DagsterEvent) -> DagsterEvent:
-        """Put an event into the log, and show it to the loggers that want it."""
+        """Put an event into the log, show it to the loggers that want it, and to the machine if it decides by it."""
         self.record(event)
-        if self.log.lowest_level <= 10 or level_of(event) >= self.log.lowest_level:
+        wanted = self.log.lowest_level
+        if wanted <= ERROR_LEVEL and (wanted <= DEBUG_LEVEL or level_of(event) >= wanted):
             self.log.event(event)
+        if event.event_type_value in READS:
+            self._todo.extend(self.machine.handle(event))
+            if event.event_type_value == _STEP_FAILURE and self.first_failure is None:
+                self.first_failure = event
         return event
 
     def drive(self) -> Iterator[DagsterEvent]:
         """Run to the end; yields every event after it was logged. May be closed early: the run then ends all the same."""
+        machine, executor, todo, emit = self.machine, self.executor, self._todo, self.emit
         is_over = False
         try:
-            yield self.emit(run_event(DagsterEventType.RUN_START, self.job_name))
-            is_aborted = True
-            try:
-                for event in self.executor.open():
-                    yield self.emit(event)
-            except RunEnd as end:
-                self.error = end.error
-            else:
-                yield from self._run_steps()
-                is_aborted = self.executor.interrupt is not None or (
-                    self.machine.stops_at_failure and bool(self.machine.failed)
-                )
-            for event in self.executor.close(is_aborted):
-                yield self.emit(event)
+            for event in self._begin():
+                yield emit(event)
+            while self.error is None:
+                while todo:
+                    event = self._carry_out(todo.popleft())
+                    if event is not None:
+                        yield emit(event)
+                event = executor.next_event(self._patience() if self._timers else None)
+                if event is not None:
+                    yield emit(event)
+                    if self.first_failure is not None and self._must_stop():
+                        machine.stop()
+                        break
+                elif self._timers:
+                    if self._timers[0][0] <= monotonic():
+                        todo.extend(machine.resume(heapq.heappop(self._timers)[1]))
+                elif machine.is_done and not todo:
+                    break
+            for event in executor.close(self.error is not None or machine.is_stopped):
+                yield emit(event)
             is_over = True
-            yield self.emit(self._last_event())
+            yield emit(self._last_event())
         except BaseException as error:
             # The caller let go of the iterator, or a fault of ours: the log must not say that the run goes on.
             if not is_over:
                 self._end_early(error)
             raise
 
-    def _run_steps(self) -> Iterator[DagsterEvent]:
-        machine, executor, todo = self.machine, self.executor, self._todo
-        todo.extend(machine.start())
-        while True:
-            while todo:
-                command = todo.popleft()
-                if type(command) is Launch:
-                    executor.launch(command)
-                elif type(command) is Skip:
-                    yield self._advance(executor.skip(command))
-                elif type(command) is Wait:
-                    heapq.heappush(self._timers, (monotonic() + command.seconds, command.step_key))
-                elif type(command) is Note:
-                    self.log.message(logging.ERROR, command.text, command.step_key)
-            event = executor.next_event(self._patience())
-            if event is not None:
-                yield self._advance(event)
-                if machine.stops_at_failure and machine.failed or executor.interrupt is not None:
-                    machine.stop()
-                    return
-            elif self._timers and self._timers[0][0] <= monotonic():
-                todo.extend(machine.resume(heapq.heappop(self._timers)[1]))
-            elif machine.is_done and not todo:
-                return
+    def _begin(self) -> Iterator[DagsterEvent]:
+        yield run_event(DagsterEventType.RUN_START, self.job_name)
+        try:
+            yield from self.executor.open()
+        except RunEnd as end:
+            self.error = end.error
+        else:
+            self._todo.extend(self.machine.start())
 
-    def _advance(self, event: DagsterEvent) -> DagsterEvent:
-        self.emit(event)
-        if event.event_type_value in READS:
-            self._todo.extend(self.machine.handle(event))
-            if self.first_failure is None and event.event_type_value == "STEP_FAILURE":
-                self.first_failure = event
-        return event
+    def _carry_out(self, command: Command) -> DagsterEvent | None:
+        if type(command) is Launch:
+            self.executor.launch(command)
+        elif type(command) is Skip:
+            return self.executor.skip(command)
+        elif type(command) is Wait:
+            heapq.heappush(self._timers, (monotonic() + command.seconds, command.step_key))
+        elif type(command) is Note:
+            self.log.message(ERROR_LEVEL, command.text, command.step_key)
+        return None
 
-    def _patience(self) -> float | None:
-        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else None
+    def _must_stop(self) -> bool:
+        return self.machine.stops_at_failure or self.executor.interrupt is not None
+
+    def _patience(self) -> float:
+        return max(0.0, self._timers[0][0] - monotonic())
 
     # -- how a run ends
 
@@ -165,18 +170,23 @@ class Driver:
             return self._failed(
                 RunFailureReason.RUN_EXCEPTION,
                 f'Execution of run for "{self.job_name}" failed. An exception was thrown during execution.',
-                self.error,
+                error_info(self.error),
             )
         if self.machine.failed:
-            return self._failed(
-                RunFailureReason.STEP_FAILURE,
-                f'Execution of run for "{self.job_name}" failed. Steps failed: {self.machine.failed}.',
-            )
+            message = f'Execution of run for "{self.job_name}" failed. Steps failed: {self.machine.failed}.'
+            data: Any = self.first_failure.event_specific_data if self.first_failure is not None else None
+            info = SerializableErrorInfo(f"{message}\n", cls_name="DagsterStepFailure", cause=data and data.error)
+            return self._failed(RunFailureReason.STEP_FAILURE, message, info, self.first_failure)
         return run_event(DagsterEventType.RUN_SUCCESS, self.job_name)
 
-    def _failed(self, reason: RunFailureReason, message: str, error: BaseException | None = None) -> DagsterEvent:
-        info = error_info(error) if error is not None else None
-        data = JobFailureData(info, reason, self.first_failure)
+    def _failed(
+        self,
+        reason: RunFailureReason,
+        message: str,
+        error: SerializableErrorInfo,
+        first_failure: DagsterEvent | None = None,
+    ) -> DagsterEvent:
+        data = JobFailureData(error, reason, first_failure)
         return run_event(DagsterEventType.RUN_FAILURE, self.job_name, data, message=message)
 
     def _interrupted(self, interrupt: BaseException) -> DagsterEvent:
@@ -186,7 +196,7 @@ class Driver:
             RunFailureReason.UNEXPECTED_TERMINATION,
             f'Execution of run for "{self.job_name}" failed. Execution was interrupted unexpectedly. No user initiated '
             f"termination request was found, treating as failure.",
-            interrupt,
+            error_info(interrupt),
         )
 
     def _end_early(self, error: BaseException) -> None:
@@ -198,7 +208,6 @@ class Driver:
             self._failed(
                 RunFailureReason.UNEXPECTED_TERMINATION,
                 f'Execution of run for "{self.job_name}" was stopped before its end: {error}',
-                error,
+                error_info(error),
             )
         )
-

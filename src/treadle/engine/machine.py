@@ -119,7 +119,14 @@ _T = DagsterEventType
 #: the types of events that change the machine's mind; the driver need not show it others
 READS = frozenset(
     t.value
-    for t in (_T.STEP_OUTPUT, _T.STEP_SUCCESS, _T.STEP_FAILURE, _T.STEP_UP_FOR_RETRY, _T.STEP_RESTARTED, _T.STEP_SKIPPED)
+    for t in (
+        _T.STEP_OUTPUT,
+        _T.STEP_SUCCESS,
+        _T.STEP_FAILURE,
+        _T.STEP_UP_FOR_RETRY,
+        _T.STEP_RESTARTED,
+        _T.STEP_SKIPPED,
+    )
 )
 
 
@@ -310,11 +317,7 @@ class Machine:
             self._go(track, RUNNING)
             track.attempts += 1
             self.running.add(track.key)
-            inputs = {
-                port.name: self._resolve(track, port.source)
-                for port in track.step.inputs
-                if port.has_value
-            }
+            inputs = {port.name: self._resolve(track, port.source) for port in track.step.inputs if port.has_value}
             commands.append(Launch(track.key, track.step.path, track.mapping_keys, track.attempts, inputs))
         return commands
 
@@ -348,9 +351,7 @@ class Machine:
         if isinstance(source, FromOutput):
             return self._output_state(self._upstream_track(track, source.path), source.output)
         if isinstance(source, FromList):
-            states = [
-                self._output_state(self._upstream_track(track, item.path), item.output) for item in source.items
-            ]
+            states = [self._output_state(self._upstream_track(track, item.path), item.output) for item in source.items]
         elif source.is_dynamic:
             upstream = self._upstream_track(track, source.path)
             return READY if upstream.state == SUCCEEDED else self._output_state(upstream, source.output)
@@ -458,11 +459,8 @@ class Machine:
     def _awaited(self, branch: Track) -> list[Track]:
         found: dict[int, Track] = {}
         for source in branch.step.upstream:
-            if isinstance(source, FromCollect) and not source.is_dynamic:
-                upstream = self._group(branch, source)
-            else:
-                upstream = self._upstream_track(branch, source.path)
-            found[id(upstream)] = upstream
+            for upstream in self._sources(branch, source):
+                found[id(upstream)] = upstream
         if branch.is_template:
             fan = branch.step.scope[branch.mapping_keys.index(UNKNOWN_KEY)]
             upstream = self._upstream_track(branch, fan.path)

@@ -164,7 +164,9 @@ class Attempt:
             if not verdict.success:
                 raise _type_check_error("input", port, verdict)
 
-    def _load(self, port: Any, handle: StepOutputHandle, manager: tuple[str, Any] | None) -> tuple[Any, LoadedInputData]:
+    def _load(
+        self, port: Any, handle: StepOutputHandle, manager: tuple[str, Any] | None
+    ) -> tuple[Any, LoadedInputData]:
         if manager is None:
             path = split_step_key(handle.step_key)[0]
             upstream = self.place.job.wiring.ops[path].definition.output_dict[handle.output_name]
@@ -253,8 +255,10 @@ class Attempt:
             self.boundary = None
         else:
             self.boundary = None
+            if self.facts.events:
+                yield from self._take_logged()
             for outcome in invoke.outcomes(definition, result):
-                yield from self._take(outcome)
+                yield from self._store(outcome)
         if self.facts.events:
             yield from self._take_logged()
         if len(self.produced) < len(bench.outputs):
@@ -302,36 +306,40 @@ class Attempt:
     def _admit(self, outcome: Any) -> tuple[Any, Any, str | None]:
         """Port, manager and mapping key for an output; DagsterInvariantViolationError where it may not be."""
         name = outcome.output_name
-        what = self.bench.op.node.describe_node()
         found = self.bench.outputs.get(name)
         if found is None:
             raise DagsterInvariantViolationError(
-                f'Core compute for {what} returned an output "{name}" that does not exist.'
+                f'Core compute for {self._what()} returned an output "{name}" that does not exist.'
                 f"{nearest(name, self.bench.outputs)} The available outputs are {list(self.bench.outputs)}."
             )
         port, manager = found
         if type(outcome) is Output:
             if port.is_dynamic:
                 raise DagsterInvariantViolationError(
-                    f'{what}, output "{name}" is dynamic: yield DynamicOutput(value, mapping_key=...) for it, not Output.'
+                    f'{self._what()}, output "{name}" is dynamic: yield DynamicOutput(value, mapping_key=...) for it, not Output.'
                 )
             if name in self.produced:
-                raise DagsterInvariantViolationError(f'Compute for {what} returned an output "{name}" multiple times.')
+                raise DagsterInvariantViolationError(
+                    f'Compute for {self._what()} returned an output "{name}" multiple times.'
+                )
             self.produced[name] = outcome.value
             return port, manager, None
         if not port.is_dynamic:
             raise DagsterInvariantViolationError(
-                f'{what} yielded a DynamicOutput for output "{name}", which is not dynamic. Declare it with DynamicOut, '
+                f'{self._what()} yielded a DynamicOutput for output "{name}", which is not dynamic. Declare it with DynamicOut, '
                 f"or yield Output."
             )
         branches = self.produced.setdefault(name, {})
         if outcome.mapping_key in branches:
             raise DagsterInvariantViolationError(
-                f'Compute for {what} yielded a dynamic output "{name}" with mapping_key "{outcome.mapping_key}" '
+                f'Compute for {self._what()} yielded a dynamic output "{name}" with mapping_key "{outcome.mapping_key}" '
                 f"multiple times. Each value needs a mapping key of its own."
             )
         branches[outcome.mapping_key] = outcome.value
         return port, manager, outcome.mapping_key
+
+    def _what(self) -> str:
+        return str(self.bench.op.node.describe_node())
 
     def _store(self, outcome: Any) -> Iterator[DagsterEvent]:
         place, key, value, name = self.place, self.stamp.step_key, outcome.value, outcome.output_name
@@ -429,59 +437,54 @@ class Attempt:
     # -- how it ends
 
     def _fail(self, raised: BaseException) -> DagsterEvent:
-        place, attempt, policy = self.place, self.order.attempt, self.bench.policy
-        if isinstance(raised, RetryRequested):
-            requested, is_retryable, error = raised, True, raised
-            limit = raised.max_retries
-        else:
-            requested, limit = None, policy.max_retries if policy is not None else 0
-            error = self._attribute(raised)
-            is_retryable = isinstance(error, DagsterUserCodeExecutionError) and not isinstance(
-                error, (DagsterTypeCheckError, DagsterTypeLoadingError)
-            )
-            if isinstance(error, Failure):
-                is_retryable = error.allow_retries
-        if not isinstance(raised, Exception):
-            is_retryable = False
+        """The event that ends a failed attempt: another follows, or the step has failed."""
+        policy = self.bench.policy
+        requested = raised if isinstance(raised, RetryRequested) else None
+        error = raised if requested is not None else self._attribute(raised)
+        is_retryable = _is_retryable(raised, error)
         info = error_info(error)
-        if place.retries_enabled:
-            delay = retry_delay(policy, attempt, requested=requested, is_retryable=is_retryable)
+        limit = None
+        if self.place.retries_enabled:
+            delay = retry_delay(policy, self.order.attempt, requested=requested, is_retryable=is_retryable)
             if delay is not None:
                 cause = info.cause if requested is not None and info.cause is not None else info
                 return self.stamp.event(_UP_FOR_RETRY, StepRetryData(cause, delay))
-        was_retried = requested is not None or (policy is not None and is_retryable and place.retries_enabled)
-        if was_retried and (requested is not None or limit > 0):
+            if requested is not None:
+                limit = requested.max_retries
+            elif policy is not None and is_retryable:
+                limit = policy.max_retries or None
+        source = self._source_of(raised, error)
+        if limit is not None:
             error = DagsterMaxRetriesExceededError(
                 f"Exceeded max_retries of {limit}\n\n{(info.cause or info).to_string()}",
                 user_code_process_error_infos=[info],
             )
             error.__cause__ = raised.__cause__ if requested is not None else raised
             info = error_info(error)
-        return self._final_failure(raised, error, info)
+        if self.place.first_error is None:
+            is_wrapped = isinstance(error, DagsterUserCodeExecutionError) and error.user_exception is not None
+            self.place.first_error = raised if is_wrapped else error
+        user_data = None
+        if isinstance(raised, Failure):
+            user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
+        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source))
 
     def _attribute(self, raised: BaseException) -> BaseException:
         """The exception as the engine tells it: wrapped, where it came out of user code."""
         boundary, self.boundary = self.boundary, None
-        if boundary is None or isinstance(raised, (Failure, *INTERRUPTS)):
+        if boundary is None or isinstance(raised, Failure) or not isinstance(raised, Exception):
             return raised
         return boundary(raised)
 
-    def _final_failure(self, raised: BaseException, error: BaseException, info: Any) -> DagsterEvent:
-        source = ErrorSource.FRAMEWORK_ERROR
-        user_data = None
+    def _source_of(self, raised: BaseException, error: BaseException) -> ErrorSource:
         if isinstance(error, DagsterUserCodeExecutionError):
-            source = ErrorSource.USER_CODE_ERROR
-        elif isinstance(error, INTERRUPTS):
-            source = ErrorSource.INTERRUPT
+            return ErrorSource.USER_CODE_ERROR
+        if isinstance(error, INTERRUPTS):
             self.place.interrupt = raised
-        elif not isinstance(error, (DagsterError, Failure)):
-            source = ErrorSource.UNEXPECTED_ERROR
-        if isinstance(raised, Failure):
-            user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
-        if self.place.first_error is None:
-            is_wrapped = isinstance(error, DagsterUserCodeExecutionError) and error.user_exception is not None
-            self.place.first_error = raised if is_wrapped else error
-        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source))
+            return ErrorSource.INTERRUPT
+        if isinstance(error, (DagsterError, Failure, RetryRequested)):
+            return ErrorSource.FRAMEWORK_ERROR
+        return ErrorSource.UNEXPECTED_ERROR
 
     def _run_hooks(self, error: BaseException | None) -> Iterator[DagsterEvent]:
         for hook in self.bench.hooks:
@@ -496,7 +499,9 @@ class Attempt:
                 problem = HookExecutionError(
                     f'Error occurred during the execution of hook_fn triggered for op "{name}"', user_exception=raised
                 )
-                yield self.stamp.event("HOOK_ERRORED", HookErroredData(error_info(problem)), f'Hook "{hook.name}" failed.')
+                yield self.stamp.event(
+                    "HOOK_ERRORED", HookErroredData(error_info(problem)), f'Hook "{hook.name}" failed.'
+                )
                 continue
             if was_run:
                 text = f'Finished the execution of hook "{hook.name}" triggered for op "{name}".'
@@ -554,6 +559,16 @@ class Attempt:
         )
 
 
+def _is_retryable(raised: BaseException, error: BaseException) -> bool:
+    """Whether a policy may try again: for what user code raises, but not for wrong types, missing outputs, an exit."""
+    if not isinstance(raised, Exception):
+        return False
+    if isinstance(raised, Failure):
+        return bool(raised.allow_retries)
+    is_wrong_value = isinstance(error, (DagsterTypeCheckError, DagsterTypeLoadingError))
+    return isinstance(error, DagsterUserCodeExecutionError) and not is_wrong_value
+
+
 def _type_check_error(kind: str, port: Any, verdict: TypeCheckData) -> DagsterTypeCheckDidNotPass:
     description = f" Description: {verdict.description}" if verdict.description else ""
     return DagsterTypeCheckDidNotPass(
@@ -561,4 +576,3 @@ def _type_check_error(kind: str, port: Any, verdict: TypeCheckData) -> DagsterTy
         dict(verdict.metadata),
         port.dagster_type,
     )
-

@@ -15,7 +15,8 @@ from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.resources import Resources
 from treadle.errors import DagsterInvalidDefinitionError
-from treadle.events import DagsterEvent, DagsterEventType, Payload, StepHandle
+from treadle.events import DagsterEvent, DagsterEventType, Payload, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.names import split_step_key
 from treadle.plan.model import Plan
 
 _SKIPPED = DagsterEventType.STEP_SKIPPED.value
@@ -96,7 +97,12 @@ class Stamp:
     def __init__(self, job_name: str, handle: Any, step_key: str, tags: Mapping[str, str]) -> None:
         self.job_name = job_name
         self.handle = handle
-        self.step_handle = StepHandle(handle, step_key)
+        mapping_keys = split_step_key(step_key)[1]
+        self.step_handle = (
+            ResolvedFromDynamicStepHandle(handle, mapping_keys[-1], step_key)
+            if mapping_keys
+            else StepHandle(handle, step_key)
+        )
         self.step_key = step_key
         self.tags = tags
         self.pid = os.getpid()
@@ -123,11 +129,7 @@ class Bench:
         hooks = job.hook_defs | op.hooks if op.hooks else job.hook_defs
         self.hooks = sorted(hooks, key=lambda hook: hook.name) if hooks else ()
         #: the resources that the op's code may see
-        self.keys: frozenset[str] = definition.required_resource_keys.union(
-            *(hook.required_resource_keys for hook in self.hooks),
-            *(port.dagster_type.required_resource_keys for port in definition.input_dict.values()),
-            *(port.dagster_type.required_resource_keys for port in definition.output_dict.values()),
-        ) if (self.hooks or definition.required_resource_keys or _needs_type_resources(definition)) else _NO_KEYS
+        self.keys = _visible_keys(definition, self.hooks)
         self.outputs = {
             name: (port, None if port.is_nothing else place.resources[port.io_manager_key])
             for name, port in definition.output_dict.items()
@@ -139,14 +141,17 @@ class Bench:
         ]
 
 
-_NO_KEYS: frozenset[str] = frozenset()
-
-
-def _needs_type_resources(definition: Any) -> bool:
+def _visible_keys(definition: Any, hooks: Any) -> frozenset[str]:
+    keys: frozenset[str] = definition.required_resource_keys
+    for hook in hooks:
+        keys |= hook.required_resource_keys
     for port in definition.input_dict.values():
-        if port.dagster_type.required_resource_keys or port.dagster_type.loader is not None:
-            return True
-    return any(port.dagster_type.required_resource_keys for port in definition.output_dict.values())
+        if port.dagster_type.required_resource_keys:
+            keys |= port.dagster_type.required_resource_keys
+    for port in definition.output_dict.values():
+        if port.dagster_type.required_resource_keys:
+            keys |= port.dagster_type.required_resource_keys
+    return keys
 
 
 def _manager_of(place: Workplace, op: WiredOp, port: Any, wired: WiredInput | None) -> tuple[str, Any] | None:

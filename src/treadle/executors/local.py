@@ -61,13 +61,11 @@ class InProcessExecutor:
         yield self._note(
             _T.ENGINE_EVENT,
             f"Executing steps in process (pid: {pid})",
-            EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))}),
+            self._describe(pid),
         )
         if keys:
             yield from self._open_resources()
-        yield run_event(
-            _T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys)
-        )
+        yield run_event(_T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys))
 
     def _open_resources(self) -> Iterator[DagsterEvent]:
         place = self.place
@@ -99,6 +97,10 @@ class InProcessExecutor:
             EngineEventData(metadata, marker_end="resources"),
         )
 
+    def _describe(self, pid: int) -> EngineEventData:
+        keys = self.place.plan.step_keys
+        return EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))})
+
     def _init_context(self, key: str, **given: Any) -> InitResourceContext:
         facts = self.place.facts
         log = facts.log.for_resource(key, self._only_step)
@@ -124,7 +126,7 @@ class InProcessExecutor:
             yield run_event(
                 _T.ENGINE_EVENT,
                 self._job_name,
-                EngineEventData({"pid": MetadataValue.text(str(pid))}),
+                self._describe(pid),
                 message=f"Finished steps in process (pid: {pid}) in {took}",
             )
 
@@ -158,5 +160,3 @@ class InProcessExecutor:
     def skip(self, command: Skip) -> DagsterEvent:
         """The event for a step that is skipped."""
         return self.place.skip(command.path, command.step_key)
-
-

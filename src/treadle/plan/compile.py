@@ -32,6 +32,7 @@ def _make_step(op: WiredOp, job_policy: RetryPolicy | None) -> Step:
             inputs.append(StepInput(name, source, not definition.input_dict[name].is_nothing))
     return Step(
         op.path,
+        "" if op.scope else op.path,
         tuple(inputs),
         tuple([StepOutput(p.name, p.is_required, p.is_dynamic) for p in definition.output_dict.values()]),
         tuple([Fan(wire.path, wire.output) for wire in op.scope]) if op.scope else (),

@@ -70,6 +70,8 @@ class Step(msgspec.Struct, frozen=True):
     """A node in a plan. Below a fan it is a template: each mapping key makes a step of its own."""
 
     path: str
+    #: the step key, with `[?]` for each mapping key that is not known before the run; made from the rest
+    key: str = ""
     inputs: tuple[StepInput, ...] = ()
     outputs: tuple[StepOutput, ...] = ()
     #: the dynamic outputs above this step, outermost first
@@ -77,10 +79,10 @@ class Step(msgspec.Struct, frozen=True):
     priority: int = 0
     retry_policy: RetryPolicy | None = None
 
-    @property
-    def key(self) -> str:
-        """The step key, with `[?]` for each mapping key that is not known before the run."""
-        return step_key(self.path, (UNKNOWN_KEY,) * len(self.scope)) if self.scope else self.path
+    def __post_init__(self) -> None:
+        if not self.key:
+            key = step_key(self.path, (UNKNOWN_KEY,) * len(self.scope)) if self.scope else self.path
+            msgspec.structs.force_setattr(self, "key", key)
 
     @property
     def upstream(self) -> list[FromOutput | FromCollect]:

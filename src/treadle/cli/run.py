@@ -1,0 +1,190 @@
+"""`treadle run`: load a job, run it in this process, show it while it runs.
+
+Config files and settings are read first, then the job is loaded, then everything is checked, and only then does it run.
+Each way in which that can go wrong has its exit code and is told without a traceback of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from treadle.api import iterate_in_process
+from treadle.cli.config_files import ConfigFileError, PlacedConfig, merge_all, read_file, read_setting
+from treadle.cli.exits import Exit, Refusal
+from treadle.cli.live import Detail, LiveLines, Printer
+from treadle.cli.tracebacks import tell_error, users_frames
+from treadle.definitions.job import JobDefinition
+from treadle.errors import (
+    CheckError,
+    DagsterCodeNotFoundError,
+    DagsterError,
+    DagsterImportError,
+    DagsterInvalidConfigError,
+    DagsterUserCodeExecutionError,
+    error_info,
+)
+from treadle.repository import load_job
+from treadle.runs import make_run_id
+
+_EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 the job could not be loaded."
+
+
+@click.command("run", epilog=_EPILOG)
+@click.argument("target", metavar="FILE_OR_MODULE[:JOB]")
+@click.option("-c", "--config", "files", multiple=True, metavar="FILE", help="YAML run config; - is standard input.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="One value of the run config: ops.load.config.rows=3."
+)
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the run.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only what goes wrong, and how the run ends.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every event, debug messages and all of a traceback.")
+def command(
+    target: str,
+    files: Sequence[str],
+    settings: Sequence[str],
+    tags: Sequence[str],
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run a job, and show it while it runs.
+
+    FILE_OR_MODULE is a Python file or a module; JOB is a job in it, and may be left out where there is only one.
+    Of several -c files the later one wins, value by value; --set comes last.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose cannot be used together.")
+    given_tags = read_tags(tags)
+    config = read_config(files, settings)
+    job = load(target)
+    detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+    return run_job(job, config, given_tags, detail)
+
+
+# -- what is given ------------------------------------------------------------------------------------------------------
+
+
+def read_tags(texts: Sequence[str]) -> dict[str, str]:
+    """`team=ops` as a tag."""
+    tags = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise click.UsageError(f"--tag {text}: expected KEY=VALUE, such as --tag team=ops.")
+        tags[key] = value
+    return tags
+
+
+def read_config(files: Sequence[str], settings: Sequence[str]) -> PlacedConfig:
+    """The files and settings as one config."""
+    try:
+        return merge_all([*map(read_file, files), *map(read_setting, settings)])
+    except ConfigFileError as error:
+        raise Refusal(Exit.MISUSED, str(error)) from error
+
+
+def load(target: str) -> JobDefinition:
+    """The job, or a refusal that says why there is none; for an exception in it, with the user's own frames."""
+    try:
+        return load_job(target)
+    except (DagsterCodeNotFoundError, DagsterImportError) as error:
+        raise Refusal(Exit.NOT_LOADED, "\n".join([str(error), *_frames_of(error.__cause__)])) from error
+    except (DagsterError, CheckError) as error:
+        raise Refusal(Exit.NOT_LOADED, f'"{target}" cannot be made a job. {error}') from error
+
+
+def _frames_of(error: BaseException | None) -> list[str]:
+    """Where in the user's code an exception came from, and what caused it; its message was told already."""
+    if error is None or (isinstance(error, SyntaxError) and len(_users_lines(error)) == 0):
+        return []
+    info = error_info(error)
+    message = len(info.message.rstrip("\n").splitlines())
+    return tell_error(info, folder=os.getcwd())[message:]
+
+
+def _users_lines(error: BaseException) -> list[str]:
+    return list(users_frames(error_info(error).stack))
+
+
+# -- the run ------------------------------------------------------------------------------------------------------------
+
+
+def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], detail: Detail) -> int:
+    """Run a job and print its lines; gives the exit code."""
+    run_id = make_run_id()
+    view = LiveLines(detail)
+    printer = Printer(sys.stdout)
+    try:
+        events = iterate_in_process(
+            job,
+            config.value or None,
+            run_id=run_id,
+            tags=tags,
+            # These lines stand in for the console logger; loggers that the config asks for have their say.
+            is_quiet="loggers" not in config.value,
+            on_message=lambda entry: printer.show(view.hear(entry), view),
+        )
+    except DagsterInvalidConfigError as error:
+        raise Refusal(Exit.MISUSED, tell_config_error(error, config)) from error
+    except DagsterUserCodeExecutionError as error:
+        raise Refusal(Exit.MISUSED, "\n".join(tell_error(error_info(error), folder=os.getcwd()))) from error
+    except (DagsterError, CheckError) as error:
+        raise Refusal(Exit.NOT_LOADED, str(error)) from error
+    if detail is not Detail.QUIET:
+        printer.write(f"Running {job.name} (run {run_id})")
+    try:
+        for event in events:
+            printer.show(view.see(event), view)
+    except KeyboardInterrupt:
+        # Between two events, so that no step has told of it: closing ends the run and logs how.
+        view.is_interrupted = True
+        events.close()  # type: ignore[attr-defined]
+    printer.show([view.summary()], view)
+    if view.is_interrupted:
+        return Exit.INTERRUPTED
+    return Exit.SUCCESS if view.success else Exit.RUN_FAILED
+
+
+def tell_config_error(error: DagsterInvalidConfigError, config: PlacedConfig) -> str:
+    """Every mistake, each with the file and line where it is."""
+    count = len(error.errors)
+    lines = [f"{error.preamble}: {count} {'mistake' if count == 1 else 'mistakes'}. Nothing was run."]
+    is_about_job = error.preamble.startswith("Error in config for job")
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    for number, mistake in enumerate(error.errors, start=1):
+        place = _place_of(mistake, config) if is_about_job else None
+        indent = f"{number:3}. "
+        texts = [*([place] if place else []), *str(mistake.message).splitlines()]
+        for text in texts:
+            lines.append(_wrap(text, indent, width))
+            indent = "     "
+    if not config.value:
+        lines.append("Give config with -c FILE, or value by value with --set PATH=VALUE.")
+    return "\n".join(lines)
+
+
+def _place_of(mistake: Any, config: PlacedConfig) -> str | None:
+    """File and line of a mistake; of an entry that should not be there, its own line."""
+    way = mistake.stack.levels
+    names = mistake.error_data.field_names
+    return config.line_of([*way, str(names[0])] if names else way)
+
+
+def _wrap(text: str, indent: str, width: int) -> str:
+    """On a terminal, lines broken between words; elsewhere one line, as programs like it."""
+    if width < 40:
+        return indent + text
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
