@@ -271,7 +271,7 @@ def test_context_log_is_a_logger_of_its_own() -> None:
     log = run_log.for_step("one")
     assert isinstance(log, logging.Logger)
     assert log.name == "dagster"
-    assert "dagster" not in logging.root.manager.loggerDict
+    assert logging.root.manager.loggerDict.get("dagster") is not log
     logging.LoggerAdapter(log, {"a": 1}).info("through an adapter")
     assert kept.entries == [(20, "through an adapter", "one", {"a": 1})]
 
@@ -348,6 +348,34 @@ def test_logger_with_its_own_log_method_gets_everything() -> None:
     assert run_log.lowest_level == logging.NOTSET
     run_log.for_step("one").debug("fine")
     assert said == [(10, f"nightly - {RUN_ID} - one - fine", ["exc_info", "extra"])]
+
+
+def test_each_logger_gets_what_is_at_its_own_level(capsys: pytest.CaptureFixture[str]) -> None:
+    logger, collector = collecting_logger(logging.ERROR)
+    log = logs.RunLog(RUN_ID, "nightly", [logger, logs.console_logger(level="WARNING")]).for_step("one")
+    log.addHandler(high := Collector())
+    high.setLevel(logging.ERROR)
+    log.setLevel("INFO")
+    log.log("debug", "none")
+    for level in ("info", "warning", "error"):
+        log.log(level, level)
+    assert [record.levelname for record in collector.records] == ["ERROR"]
+    assert [record.levelname for record in high.records] == ["ERROR"]
+    assert [line.rpartition(" - ")[2] for line in capsys.readouterr().err.splitlines()] == ["warning", "error"]
+
+
+@pytest.mark.parametrize("stderr", [None, "closed"])
+def test_json_logger_without_a_console_stays_quiet(monkeypatch: pytest.MonkeyPatch, stderr: str | None) -> None:
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream if stderr else None)
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    class Broken(logging.Logger):
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            raise RuntimeError("out of paper")
+
+    logs.RunLog(RUN_ID, "nightly", [logs.json_logger(), Broken("b")]).message(logging.INFO, "x")
 
 
 def test_broken_logger_is_reported_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:

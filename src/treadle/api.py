@@ -7,7 +7,7 @@ drives. Each step of that way lives elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
@@ -31,53 +31,54 @@ from treadle.runs import DagsterRun, check_run_id, make_run_id
 
 
 class InProcessRun:
-    """One run in this process: prepared, then driven, then a result."""
+    """One run in this process: everything is there before the first event, `events` drives it."""
 
-    def __init__(self, job: JobDefinition, config: ResolvedConfig, instance: DagsterInstance, run: DagsterRun) -> None:
+    def __init__(
+        self, setup: Setup, instance: DagsterInstance, *, raise_on_error: bool, loggers: list[Any] | None = None
+    ) -> None:
+        job, run = setup.job, setup.run
+        plan = compile_plan(job)
         self.job = job
-        self.config = config
         self.instance = instance
-        self.run = run
-        self.place: Workplace | None = None
-        self.driver: Driver | None = None
-
-    def prepare(
-        self, input_values: Mapping[str, Any], *, raise_on_error: bool, is_quiet: bool = False
-    ) -> Iterator[DagsterEvent]:
-        """Compile the plan and record the run; gives the iterator that drives it."""
-        plan = compile_plan(self.job)
-        self.instance.add_run(self.run)
-        run_id = self.run.run_id
+        self.run = instance.add_run(run)
 
         def record(level: int, text: str, step_key: str | None, _extra: Mapping[str, Any] | None) -> None:
-            self.instance.record_message(run_id, level, text, step_key)
+            instance.record_message(run.run_id, level, text, step_key)
 
-        loggers = [] if is_quiet else _make_loggers(self.job, self.config, run_id)
-        log = RunLog(run_id, self.job.name, loggers, record, self.run.tags)
-        facts = RunFacts(self.run, self.job, self.instance, log)
-        self.place = Workplace(facts, plan, self.config, input_values)
-        machine = Machine(plan, limit=1, stops_at_failure=raise_on_error)
+        used = loggers if loggers is not None else _make_loggers(job, setup.config, run.run_id)
+        log = RunLog(run.run_id, job.name, used, record, run.tags)
+        self.place = Workplace(RunFacts(run, job, instance, log), plan, setup.config, setup.input_values)
         self.driver = Driver(
-            machine,
+            Machine(plan, limit=1, stops_at_failure=raise_on_error),
             InProcessExecutor(self.place),
             log,
-            self.instance.recorder(run_id),
-            lambda: self.instance.get_status(run_id),
+            instance.recorder(run.run_id),
+            lambda: instance.get_status(run.run_id),
         )
+
+    def events(self) -> Iterator[DagsterEvent]:
+        """Drive the run; yields each event after it was logged."""
         return self.driver.drive()
 
     def raise_error(self) -> None:
         """Raise what made the run fail, as its author raised it."""
-        assert self.place is not None and self.driver is not None
         error = self.place.interrupt or self.driver.error or self.place.first_error
         if error is not None:
             raise error
 
     def result(self, events: list[DagsterEvent]) -> ExecuteInProcessResult:
         """The result, with the run's record as it stands now."""
-        assert self.place is not None
         run = self.instance.get_run_by_id(self.run.run_id) or self.run
         return ExecuteInProcessResult(self.job, run, events, self.place.captured or {}, self.instance)
+
+
+class Setup(NamedTuple):
+    """A run that was checked and can be started."""
+
+    job: JobDefinition
+    config: ResolvedConfig
+    run: DagsterRun
+    input_values: Mapping[str, Any]
 
 
 def execute_in_process(
@@ -93,10 +94,9 @@ def execute_in_process(
     resources: Mapping[str, Any] | None = None,
 ) -> ExecuteInProcessResult:
     """Run a job in this process and wait; see JobDefinition.execute_in_process."""
-    run, values = _set_up(job, run_config, instance, op_selection, run_id, input_values, tags, resources)
-    events = []
-    for event in run.prepare(values, raise_on_error=raise_on_error):
-        events.append(event)
+    setup = _set_up(job, run_config, instance, op_selection, run_id, input_values, tags, resources)
+    run = InProcessRun(setup, instance or DagsterInstance.ephemeral(), raise_on_error=raise_on_error)
+    events = list(run.events())
     if raise_on_error:
         run.raise_error()
     return run.result(events)
@@ -115,25 +115,25 @@ def iterate_in_process(
     resources: Mapping[str, Any] | None = None,
     is_quiet: bool = False,
     on_message: Callable[[EventLogEntry], Any] | None = None,
-    keeps_files: bool = False,
 ) -> Iterator[DagsterEvent]:
     """Run a job in this process; yields its events as they happen, each after it was logged.
 
     Closing the iterator early ends the run. `on_message` is called with each message that user code logs; `is_quiet`
     turns the job's loggers off. Everything is checked before this returns, not at the first event.
     """
-    run, values = _set_up(job, run_config, instance, op_selection, run_id, input_values, tags, resources)
+    setup = _set_up(job, run_config, instance, op_selection, run_id, input_values, tags, resources)
+    instance = instance or DagsterInstance.ephemeral()
+    run = InProcessRun(setup, instance, raise_on_error=raise_on_error, loggers=[] if is_quiet else None)
     if on_message is not None:
 
         def listen(entry: EventLogEntry) -> None:
             if entry.dagster_event is None:
                 on_message(entry)
 
-        run.instance.add_event_listener(run.run.run_id, listen)
-    events = run.prepare(values, raise_on_error=raise_on_error, is_quiet=is_quiet)
+        instance.add_event_listener(setup.run.run_id, listen)
 
     def follow() -> Iterator[DagsterEvent]:
-        yield from events
+        yield from run.events()
         if raise_on_error:
             run.raise_error()
 
@@ -149,16 +149,16 @@ def _set_up(
     input_values: Mapping[str, Any] | None,
     tags: Mapping[str, Any] | None,
     resources: Mapping[str, Any] | None,
-) -> tuple[InProcessRun, Mapping[str, Any]]:
+) -> Setup:
     """Check everything that a caller gave, before anything runs."""
     what = f'job "{job.name}"'
     if op_selection is not None and (isinstance(op_selection, str) or not isinstance(op_selection, Sequence)):
         raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {op_selection!r}.')
-    if op_selection:
-        raise DagsterInvalidDefinitionError(f"{what}: op_selection is not supported yet; got {list(op_selection)!r}.")
     if instance is not None and not isinstance(instance, DagsterInstance):
         raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
     values = _read_input_values(job, input_values)
+    if op_selection:
+        job = job.get_subset(op_selection=op_selection)
     job = _in_process_job(job, resources)
     job.check_resources()
     config = run_config_module.resolve(job, run_config, ignores_execution=True, given_inputs=values)
@@ -167,9 +167,11 @@ def _set_up(
         job_name=job.name,
         run_id=check_run_id(run_id) if run_id is not None else make_run_id(),
         run_config=config.given,
+        op_selection=sorted(job.op_selection) if job.op_selection else None,
+        resolved_op_selection=job.resolved_op_selection,
         tags={**job.run_tags, **read_tags(tags, what)} if tags else job.run_tags,
     )
-    return InProcessRun(job, config, instance or DagsterInstance.ephemeral(), run), values
+    return Setup(job, config, run, values)
 
 
 def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -310,7 +310,7 @@ class OpExecutionContext:
     @property
     def pdb(self) -> Any:
         """A debugger for this place: `context.pdb.set_trace()`."""
-        import pdb
+        import pdb  # noqa: T100 - this is what the user asked for
 
         return pdb.Pdb()
 

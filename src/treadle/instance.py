@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from treadle.errors import CheckError, DagsterRunAlreadyExists, DagsterRunNotFoundError
@@ -56,9 +57,7 @@ class DagsterInstance:
 
     def storage_directory(self) -> str:
         """The folder where the default filesystem IO manager keeps outputs."""
-        import os
-
-        return os.path.join(self.root_directory, "storage")
+        return str(Path(self.root_directory, "storage"))
 
     def dispose(self) -> None:
         """Let go of everything that the instance holds open."""

@@ -123,7 +123,7 @@ def _resolve(fn: Any) -> dict[str, Any]:
         if isinstance(value, str):
             try:
                 annotations[name] = eval(value, names)  # noqa: S307 - the user's own annotation, as typing does
-            except Exception:
+            except Exception:  # noqa: BLE001 - the name may be local to whoever defines the op
                 annotations[name] = _resolve_in_callers(value, names)
     return annotations
 
@@ -132,15 +132,16 @@ def _resolve_in_callers(text: str, names: dict[str, Any]) -> Any:
     """Evaluate an annotation that names something local to the function in which the op is being defined."""
     import sys
 
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
-        frame = frame.f_back  # type: ignore[assignment]
-    if frame is not None:
-        try:
-            return eval(text, {**names, **frame.f_locals})  # noqa: S307
-        except Exception:
-            return text
-    return text
+    own = __name__.partition(".")[0]
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == own:
+        frame = frame.f_back
+    if frame is None:
+        return text
+    try:
+        return eval(text, {**names, **frame.f_locals})  # noqa: S307
+    except Exception:  # noqa: BLE001 - whoever needs the annotation says that it could not be resolved
+        return text
 
 
 def read_docstring(fn: Any) -> str | None:

@@ -66,10 +66,11 @@ def load_job(target: str, working_directory: str | None = None) -> JobDefinition
     """
     wanted = Target.read(target)
     folder = Path(working_directory) if working_directory else Path.cwd()
-    if wanted.is_file:
-        module = import_file(wanted.place, folder)
-    else:
-        module = import_module(wanted.place, folder)
+    if wanted.is_file or (folder / wanted.place).is_file():
+        return find_job(import_file(wanted.place, folder), wanted)
+    module = import_module(wanted.place, folder)
+    if _file_of(module) is None and (folder / wanted.place).is_dir():
+        raise _folder_named(wanted.place, folder / wanted.place)
     return find_job(module, wanted)
 
 
@@ -97,15 +98,21 @@ def _check_file(place: str, path: Path) -> None:
     if path.is_file() and path.suffix == ".py":
         return
     if path.is_dir():
-        found = _list(_python_files(path), "no Python file", f"{place.rstrip('/')}/")
-        raise DagsterCodeNotFoundError(f'"{place}" is a folder. Name a file in it: it has {found}.')
+        raise _folder_named(place, path)
     if path.exists():
         raise DagsterCodeNotFoundError(f'"{place}" is not a Python file: its name does not end in ".py".')
     if not path.parent.is_dir():
         raise DagsterCodeNotFoundError(f'"{place}" does not exist, and neither does its folder "{path.parent}".')
     files = _python_files(path.parent)
-    hint = f' Did you mean "{path.name}.py"?' if f"{path.name}.py" in files else nearest(path.name, files)
-    raise DagsterCodeNotFoundError(f'"{place}" does not exist.{hint} The folder has {_list(files, "no Python file")}.')
+    # stems are compared, since all names of files are alike in their ending
+    near = get_close_matches(path.stem, [name.removesuffix(".py") for name in files], n=1)
+    hint = f'Did you mean "{near[0]}.py"?' if near else f"The folder has {_list(files, 'no Python file')}."
+    raise DagsterCodeNotFoundError(f'"{place}" does not exist. {hint}')
+
+
+def _folder_named(place: str, path: Path) -> DagsterCodeNotFoundError:
+    found = _list(_python_files(path), "no Python file", f"{place.rstrip('/')}/")
+    return DagsterCodeNotFoundError(f'"{place}" is a folder. Name a file in it; it has {found}.')
 
 
 def _check_replaceable(place: str, path: Path, known: types.ModuleType) -> None:
@@ -120,7 +127,8 @@ def _check_replaceable(place: str, path: Path, known: types.ModuleType) -> None:
 
 def _execute(path: Path, place: str) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, path  # so for every name that ends in ".py"
+    assert spec is not None  # as for every name that ends in ".py"
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
@@ -196,23 +204,25 @@ def _broken(place: str, error: BaseException, path: Path | None = None) -> Dagst
     if isinstance(error, SyntaxError):
         return DagsterImportError(_syntax_error(place, error, path))
     line = _line_of(error, path)
-    raised = f'"{place}" cannot be loaded: {f"line {line} of it " if line else "it "}'
+    where = f"{place}:{line}: cannot be imported" if line else f'"{place}" cannot be imported'
     if isinstance(error, SystemExit):
         return DagsterImportError(
-            f"{raised}ended the program while it was imported (SystemExit: {error.code}). Put what should happen only "
-            f'when the file is run as a script below `if __name__ == "__main__":`.'
+            f"{where}: it ends the program (SystemExit: {error.code}). Put what should happen only when the file is run "
+            f'as a script below `if __name__ == "__main__":`.'
         )
-    text = str(error)
-    name = type(error).__name__
-    return DagsterImportError(f"{raised}raised {f'{name}: {text}' if text else name}{_import_hint(error, path)}")
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return DagsterImportError(f"{where}: {text}{_import_hint(error, path)}")
 
 
 def _syntax_error(place: str, error: SyntaxError, path: Path | None) -> str:
     """`file:line: what is wrong`, then the line with a caret below, as Python shows it."""
     import traceback
 
-    file = error.filename or place
-    shown = place if path is not None and Path(file) == path else file
+    file = Path(error.filename) if error.filename else path
+    if file is None or file == path:
+        shown = place
+    else:
+        shown = str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
     where = f"{shown}:{error.lineno}" if error.lineno else shown
     lines = "".join(traceback.format_exception_only(error)).splitlines()
     code = [line for line in lines[:-1] if not line.startswith('  File "')]
@@ -364,4 +374,5 @@ def _kind_of(value: Any) -> str:
 
 def _list(names: Iterable[str], otherwise: str = "", prefix: str = "") -> str:
     shown = [f"{prefix}{name}" for name in names]
-    return ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "") if shown else otherwise
+    more = f" and {len(shown) - 10} more" if len(shown) > 10 else ""
+    return ", ".join(shown[:10]) + more if shown else otherwise

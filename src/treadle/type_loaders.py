@@ -10,13 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Set
 from itertools import count
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.checks import check_param, show
 from treadle.config import schema
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError, DagsterTypeLoadingError
 from treadle.introspect import read_signature
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class DagsterTypeLoader(ABC):
@@ -115,6 +117,8 @@ def _from_choice(choice: dict[str, Any]) -> Any:
     ((form, given),) = choice.items()
     if form == "value":
         return given
+    from pathlib import Path
+
     return _READERS[form](Path(given["path"]))
 
 
@@ -153,7 +157,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {"json": _read_json, "pickle": _rea
 
 
 def _unreadable(form: str, path: Path, error: OSError) -> DagsterTypeLoadingError:
-    looked = "" if path.is_absolute() else f" A relative path starts at the working directory, {Path.cwd()}."
+    looked = "" if path.is_absolute() else f" A relative path starts at the working directory, {path.cwd()}."
     return DagsterTypeLoadingError(
         f'The {form} file "{path}" cannot be read: {error.strerror or error}.{looked}', user_exception=error
     )

@@ -45,7 +45,8 @@ __all__ = [
     "Any", "Bool", "Dict", "Float", "Int", "List", "Nothing", "Optional", "Set", "String", "Tuple",
     "DagsterType", "DagsterTypeKind", "PythonObjectDagsterType", "TypeCheckContext", "PASSED",
     "DagsterTypeLoader", "config_type_of", "dagster_type_loader",
-    "check_dagster_type", "make_python_type_usable_as_dagster_type", "resolve_dagster_type", "usable_as_dagster_type",
+    "check_dagster_type", "context_outside_run", "make_python_type_usable_as_dagster_type", "resolve_dagster_type",
+    "usable_as_dagster_type",
     "ANY_TYPE", "BOOL_TYPE", "FLOAT_TYPE", "INT_TYPE", "NOTHING_TYPE", "STRING_TYPE",
 ]  # fmt: skip
 
@@ -358,8 +359,12 @@ def check_dagster_type(dagster_type: typing.Any, value: typing.Any) -> TypeCheck
             f"{_written(dagster_type)}, which is part of Python's typing module; write for example List[int] with "
             f"List imported from treadle."
         )
+    return resolve_dagster_type(dagster_type).type_check(context_outside_run(), value)
+
+
+def context_outside_run() -> TypeCheckContext:
+    """What a check function gets where there is no run: in a test, for a default value, in a direct call of an op."""
     import logging
     import uuid
 
-    context = TypeCheckContext(str(uuid.uuid4()), logging.getLogger("treadle"), _NoResources())
-    return resolve_dagster_type(dagster_type).type_check(context, value)
+    return TypeCheckContext(str(uuid.uuid4()), logging.getLogger("treadle"), _NoResources())

@@ -51,14 +51,14 @@ def fields(draw: st.DrawFn, inner: st.SearchStrategy[ConfigType]) -> schema.Fiel
     return Field(config_type, is_required={"plain": None, "optional": False, "required": True}[choice])
 
 
-def _grow(inner: st.SearchStrategy[ConfigType]) -> st.SearchStrategy[ConfigType]:
+def _grow(inner: st.SearchStrategy[ConfigType], *choices: Any) -> st.SearchStrategy[ConfigType]:
     entries = st.dictionaries(names, fields(inner), max_size=3)
     some = st.dictionaries(names, fields(inner), min_size=1, max_size=3)
     sections = st.one_of(
         entries.map(Shape),
         some.map(lambda each: Shape(each, field_aliases={name: [f"{name}2", f"{name}3"] for name in list(each)[:1]})),
         entries.map(Permissive),
-        some.map(Selector),
+        *(some.map(choice) for choice in choices),
     )
     return st.one_of(
         sections,
@@ -69,7 +69,10 @@ def _grow(inner: st.SearchStrategy[ConfigType]) -> st.SearchStrategy[ConfigType]
     )
 
 
-config_types: st.SearchStrategy[ConfigType] = st.recursive(leaf_types, _grow, max_leaves=6)
+config_types: st.SearchStrategy[ConfigType] = st.recursive(
+    leaf_types, lambda inner: _grow(inner, Selector), max_leaves=6
+)
+config_types_without_choices: st.SearchStrategy[ConfigType] = st.recursive(leaf_types, _grow, max_leaves=6)
 
 
 def values_of(config_type: ConfigType) -> st.SearchStrategy[Any]:

@@ -94,14 +94,18 @@ def test_wrong_scalar_says_what_to_write(raw: Any, value: Any, hint: str | None)
         (
             Selector({"a": int, "b": {"c": str}}),
             "b",
-            "Value for selector type at path root:x must be a dict with exactly one of the entries ['a', 'b']. "
-            "Got 'b' of type str. Write {'b': {'c': '...'}}.",
+            (
+                "Value for selector type at path root:x must be a dict with exactly one of the entries ['a', 'b']. "
+                "Got 'b' of type str. Write {'b': {'c': '...'}}."
+            ),
         ),
         (
             Selector({"a": int}),
             "z",
-            "Value for selector type at path root:x must be a dict with exactly one of the entries ['a']. "
-            "Got 'z' of type str.",
+            (
+                "Value for selector type at path root:x must be a dict with exactly one of the entries ['a']. "
+                "Got 'z' of type str."
+            ),
         ),
     ],
 )
@@ -120,8 +124,10 @@ def test_wrong_kind_of_value(raw: Any, value: Any, message: str) -> None:
         (3, "for enum type Color must be a string, one of ['RED', 'BLUE']. Got 3 of type int.", ()),
         (
             Color.RED,
-            "for enum type Color must be a string, one of ['RED', 'BLUE']. Got <Color.RED: 'r'> of type Color. "
-            'Did you mean "RED"?',
+            (
+                "for enum type Color must be a string, one of ['RED', 'BLUE']. Got <Color.RED: 'r'> of type Color. "
+                'Did you mean "RED"?'
+            ),
             ("RED",),
         ),
     ],

@@ -175,6 +175,7 @@ def test_field_shows_itself() -> None:
     assert repr(Field(int)) == "Field(<config type Int>, is_required=True)"
     assert repr(Field(int, 3)) == "Field(<config type Int>, default_value=3, is_required=False)"
     assert repr(ABSENT) == "ABSENT"
+    assert Field(int, 3).as_field() == Field(int, 3)
 
 
 # -- enums ------------------------------------------------------------------------------------------------------------

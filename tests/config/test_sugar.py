@@ -136,9 +136,9 @@ def test_config_type_reads_as_itself(config_type: ConfigType) -> None:
         ({"a": [3]}, ["a"], "A list holds a single item"),
         ([[3]], [], "A list holds a single item"),
         ([Field(int)], [], "A Field belongs where a dict of fields has its values"),
-        ({"a": {str: 3}}, ["a"], "A map has one key type and one value type"),
+        ({"a": {str: 3}}, ["a"], "Map must have a single value"),
         ({str: {"a": 3}}, ["a"], None),
-        ({str: Field(int)}, [], "A map has one key type"),
+        ({str: Field(int)}, [], "Map must have a single value"),
         ({3: int}, [], "the keys of a dict of fields are strings"),
         ({str: int, int: str}, [], "the keys of a dict of fields are strings"),
         ({"a": {object: int}}, ["a"], "the keys of a dict of fields are strings"),
@@ -173,7 +173,9 @@ def test_unions_are_no_config_types(raw: Any) -> None:
 
 
 def test_types_for_values_are_no_config_types() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=r"Cannot use List in the context of config.*Array\(int\)"):
+    with pytest.raises(
+        DagsterInvalidDefinitionError, match=r"Cannot use List in the context of a config field.*Array\(int\)"
+    ):
         to_field({"a": RUN_TIME_LIST})
 
 
@@ -199,10 +201,21 @@ def test_constructors_read_their_parts() -> None:
     assert (field.default_value, field.is_required, field.description, field.is_secret) == (3, False, "what", True)
 
 
-@pytest.mark.parametrize("make", [Field, Array, Noneable, lambda raw: Map(str, raw), lambda raw: ScalarUnion(int, raw)])
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (Field, DagsterInvalidDefinitionError),
+        (Array, DagsterInvalidDefinitionError),
+        (Noneable, DagsterInvalidDefinitionError),
+        (lambda raw: Map(str, raw), ParameterCheckError),
+        (lambda raw: Map(raw, int), ParameterCheckError),
+        (lambda raw: ScalarUnion(int, raw), ParameterCheckError),
+        (lambda raw: ScalarUnion(raw, [int]), ParameterCheckError),
+    ],
+)
 @pytest.mark.parametrize("raw", [object(), Field(int), [int, str], Color])
-def test_constructors_refuse_what_is_no_type(make: Any, raw: Any) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="Attempted to pass"):
+def test_constructors_refuse_what_is_no_type(make: Any, error: type[Exception], raw: Any) -> None:
+    with pytest.raises(error, match="Attempted to pass"):
         make(raw)
 
 

@@ -49,6 +49,14 @@ from treadle.errors import (
 SAID: list[str] = []
 
 
+class Early(ConfigurableResource[Any]):
+    late: Late
+
+
+class Late(Config):
+    n: int
+
+
 @pytest.fixture(autouse=True)
 def _silence() -> None:
     SAID.clear()
@@ -236,6 +244,23 @@ def test_rules_of_the_class_hold_for_run_config_and_are_told_before_the_run() ->
     for wrong, message in ((0, "greater than 1"), (13, "unlucky")):
         with pytest.raises(DagsterInvalidConfigError, match=message):
             opened(Careful(), {"n": wrong})
+
+
+def test_validator_that_breaks_is_told_as_a_mistake_in_the_config() -> None:
+    class Fragile(ConfigurableResource[Any]):
+        n: int = 1
+
+        @pydantic.field_validator("n")
+        @classmethod
+        def _divide(cls, value: int) -> int:
+            return 1 // value
+
+    with pytest.raises(DagsterInvalidConfigError, match="ZeroDivisionError"):
+        opened(Fragile(), {"n": 0})
+
+
+def test_class_may_name_what_is_defined_after_it() -> None:
+    assert opened(Early(late=Late(n=3))).late == Late(n=3)
 
 
 def test_values_beside_the_fields_are_kept_where_the_class_allows_them() -> None:
@@ -493,6 +518,8 @@ def test_resource_can_be_initialised_by_hand() -> None:
         client: Client
 
     assert Wrapper(client=Client(port=1)).process_config_and_initialize().client.address() == "here:1"
+    by_function = resource(lambda: "made")
+    assert Holder(thing=by_function).process_config_and_initialize().thing == "made"
 
 
 def test_resource_with_a_teardown_is_initialised_by_hand_as_a_context_manager() -> None:
@@ -568,7 +595,7 @@ def test_factory_that_makes_something_else_fails_to_start() -> None:
         def create_io_manager(self, context: InitResourceContext) -> Any:
             return 5
 
-    with pytest.raises(CheckError, match="is not a IOManager"):
+    with pytest.raises(CheckError, match="is not an IOManager"):
         opened(Wrong())
 
 
@@ -603,6 +630,7 @@ def test_adapters_give_the_fields_of_a_class_to_a_function() -> None:
 
     assert isinstance(AdaptedShelf(label="x").get_resource_definition(), IOManagerDefinition)
     assert opened(AdaptedShelf(label="x")).load_input(None) == "x"
+    assert AdaptedShelf(label="x").create_io_manager(InitResourceContext()).load_input(None) == "x"
 
 
 def test_partial_resource_is_what_configure_at_launch_gives() -> None:

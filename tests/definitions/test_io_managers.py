@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import threading
@@ -385,3 +386,29 @@ def test_durable_write_syncs_file_and_folder(tmp_path: Path, monkeypatch: pytest
     assert synced == []
     write_artifact(tmp_path / "durable", 1, is_durable=True)
     assert len(synced) == 2
+
+
+@pytest.mark.parametrize("missing", ["posix_fallocate", "O_DIRECTORY"])
+def test_system_without_a_feature_stores_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.delattr(os, missing, raising=False)
+    write_artifact(tmp_path / "value", Block(bytearray(b"a" * OUT_OF_BAND_SIZE)), is_durable=True)
+    assert len(read_artifact(tmp_path / "value").data) == OUT_OF_BAND_SIZE
+
+
+@pytest.mark.parametrize(("number", "is_told"), [(errno.EOPNOTSUPP, False), (errno.ENOSPC, True)])
+def test_full_disk_is_told_and_a_plain_file_system_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_told: bool
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    value = Block(bytearray(b"a" * OUT_OF_BAND_SIZE))
+    if not is_told:
+        write_artifact(tmp_path / "value", value)
+        return
+    with pytest.raises(OSError, match="no"):
+        write_artifact(tmp_path / "value", value)
+    assert list(tmp_path.iterdir()) == []

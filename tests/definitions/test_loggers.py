@@ -67,6 +67,10 @@ def test_function_that_does_not_take_one_context_is_refused(wrong: Any) -> None:
         logger(wrong)
 
 
+def test_callable_that_hides_its_parameters_is_taken() -> None:
+    assert isinstance(LoggerDefinition(dict), LoggerDefinition)  # type: ignore[arg-type]
+
+
 def test_only_functions_make_loggers() -> None:
     with pytest.raises(ParameterCheckError, match="not callable"):
         LoggerDefinition(logging.Logger("x"))  # type: ignore[arg-type]
@@ -102,8 +106,9 @@ def test_built_in_loggers_have_level_and_name(definition: LoggerDefinition) -> N
 
 
 def test_each_run_has_its_own_console() -> None:
-    assert colored_console_logger(None) is not colored_console_logger(None)
-    assert "dagster" not in logging.root.manager.loggerDict
+    first, second = colored_console_logger(None), colored_console_logger(None)
+    assert first is not second
+    assert logging.root.manager.loggerDict.get("dagster") not in (first, second)
 
 
 def test_json_logger_writes_objects(capsys: pytest.CaptureFixture[str]) -> None:

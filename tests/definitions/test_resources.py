@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from unittest.mock import MagicMock
 
 import pytest
@@ -63,6 +63,10 @@ def test_decorator_works_with_and_without_parentheses() -> None:
     assert full.config_field.is_required
     assert resource(int)(lambda context: 1).config_field.is_required
     assert repr(bare) == "<ResourceDefinition bare>"
+
+
+def test_callable_that_hides_its_parameters_gets_the_context() -> None:
+    assert resource(description="D")(dict).open(cast("Any", {"a": 1}), "r").value == {"a": 1}
 
 
 @pytest.mark.parametrize("wrong", [lambda a, b: None, lambda a, *, b: None, lambda *, b: None])

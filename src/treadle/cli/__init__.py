@@ -17,8 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whatever a user's data holds can be printed, whatever the terminal's encoding is.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # click is imported after that, and not by whoever imports this package
-    import click
+    try:
+        return _run(given)
+    except KeyboardInterrupt:  # before click, which makes an Abort of it
+        return 130
+
+
+def _run(given: list[str]) -> int:
+    import click  # not by whoever imports this package
 
     from treadle.cli.commands import treadle
     from treadle.cli.exits import Exit

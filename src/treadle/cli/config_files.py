@@ -204,8 +204,7 @@ _PLAINER = (
     (r"'\t' that cannot start any token", "a tab where spaces belong; YAML is indented with spaces only"),
     (
         "mapping values are not allowed",
-        "not valid YAML: no value is expected here; look for wrong indentation, a line above without its colon, or a "
-        "text with a colon that is not in quotes",
+        "not valid YAML: no value is expected here; look for wrong indentation, a missing colon, or one outside quotes",
     ),
     ("could not determine a constructor for the tag", "a tag that is not known in a config; leave it out"),
 )

@@ -30,7 +30,7 @@ class Refusal(click.ClickException):
 
     def __init__(self, exit_code: Exit, message: str) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc] # click reads it from the instance, as its own errors have it
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message."""

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import click
@@ -101,7 +102,9 @@ class LiveLines:
     ) -> None:
         self.detail = detail
         #: paths below this folder are shown relative to it
-        self.folder = os.getcwd() if folder is None else folder
+        self.folder = str(Path.cwd()) if folder is None else folder
+        #: columns for the step keys, so that what follows them stands in line
+        self.width = 12
         self.is_interrupted = False
         #: how the run ended: True for success, None while it goes on
         self.success: bool | None = None
@@ -138,11 +141,6 @@ class LiveLines:
         """Seconds since the run began."""
         return self._clock() - self._started
 
-    @property
-    def width(self) -> int:
-        """Columns for the step keys, so that what follows them stands in line."""
-        return min(max((len(key) for key in self._planned), default=12), 32)
-
     # -- what happens
 
     def see(self, event: DagsterEvent) -> Iterator[Line]:
@@ -169,7 +167,7 @@ class LiveLines:
             detail = Detail.NORMAL if entry.level >= logging.INFO else Detail.VERBOSE
         first, *rest = text.splitlines() or [""]
         word = logging.getLevelName(entry.level).lower()
-        return self._shown(Line(word, key, first, tone, tuple(rest), detail))
+        return self._shown(Line(word, key, first, tone, (*rest, *self._tell(entry.error_info)), detail))
 
     def _shown(self, line: Line | None) -> Iterator[Line]:
         if line is not None and line.detail <= self.detail:
@@ -180,6 +178,9 @@ class LiveLines:
     def _plan(self, event: DagsterEvent) -> None:
         if isinstance(event.event_specific_data, ComputeLogsCaptureData) and not self._planned:
             self._planned = list(event.event_specific_data.step_keys)
+            # The key of a branch takes the place of the question mark: room for three letters.
+            widths = [len(key) + 2 * key.endswith("[?]") for key in self._planned]
+            self.width = min(max(widths, default=self.width), 40)
 
     def _start(self, event: DagsterEvent) -> Line:
         key = event.step_key or ""
@@ -378,7 +379,8 @@ def lay_out(line: Line, elapsed: float, width: int) -> Iterator[str]:
     if not line.word:
         yield click.style(line.text, **_STYLES[line.tone])
     else:
-        word = click.style(f"{line.word:<8}", **_STYLES[line.tone])
+        style = _STYLES[line.tone]
+        word = click.style(f"{line.word:<8}", **style) if style else f"{line.word:<8}"
         columns = [f"{elapsed:8.2f}s", word, f"{line.step_key:<{width}}" if line.step_key else "", line.text]
         yield "  ".join(column for column in columns if column).rstrip()
     for text in line.below:
@@ -386,12 +388,11 @@ def lay_out(line: Line, elapsed: float, width: int) -> Iterator[str]:
 
 
 class Printer:
-    """Puts lines on a stream. Where the reader of a pipe goes away, the run goes on without it."""
+    """Puts lines on a stream. Where the stream breaks (a closed pipe, a full disk), the run goes on without it."""
 
-    def __init__(self, stream: IO[str], *, has_colour: bool | None = None) -> None:
+    def __init__(self, stream: IO[str] | None, *, has_colour: bool | None = None) -> None:
         self._stream = stream
-        self._has_colour = is_coloured(stream) if has_colour is None else has_colour
-        self.is_open = True
+        self._has_colour = stream is not None and (is_coloured(stream) if has_colour is None else has_colour)
 
     def show(self, lines: Iterable[Line], view: LiveLines) -> None:
         """Print lines as they are now."""
@@ -401,13 +402,13 @@ class Printer:
 
     def write(self, text: str) -> None:
         """Print one line of text."""
-        if not self.is_open:
+        if self._stream is None:
             return
         try:
             click.echo(text, file=self._stream, color=self._has_colour)
-        except BrokenPipeError:
-            self.is_open = False
+        except OSError:
             # What user code still prints, and what Python flushes at the end, goes nowhere instead of failing.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+            self._stream = None

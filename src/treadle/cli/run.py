@@ -6,11 +6,11 @@ Each way in which that can go wrong has its exit code and is told without a trac
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +19,7 @@ from treadle.api import iterate_in_process
 from treadle.cli.config_files import ConfigFileError, PlacedConfig, merge_all, read_file, read_setting
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.live import Detail, LiveLines, Printer
-from treadle.cli.tracebacks import tell_error, users_frames
+from treadle.cli.tracebacks import tell_error
 from treadle.definitions.job import JobDefinition
 from treadle.errors import (
     CheckError,
@@ -40,7 +40,11 @@ _EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 t
 @click.argument("target", metavar="FILE_OR_MODULE[:JOB]")
 @click.option("-c", "--config", "files", multiple=True, metavar="FILE", help="YAML run config; - is standard input.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="One value of the run config: ops.load.config.rows=3."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="One value of the run config: ops.load.config.rows=3.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the run.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only what goes wrong, and how the run ends.")
@@ -101,15 +105,12 @@ def load(target: str) -> JobDefinition:
 
 def _frames_of(error: BaseException | None) -> list[str]:
     """Where in the user's code an exception came from, and what caused it; its message was told already."""
-    if error is None or (isinstance(error, SyntaxError) and len(_users_lines(error)) == 0):
+    if error is None:
         return []
     info = error_info(error)
     message = len(info.message.rstrip("\n").splitlines())
-    return tell_error(info, folder=os.getcwd())[message:]
-
-
-def _users_lines(error: BaseException) -> list[str]:
-    return list(users_frames(error_info(error).stack))
+    frames = tell_error(info, folder=str(Path.cwd()))[message:]
+    return ["imported by", *frames] if frames and isinstance(error, SyntaxError) else frames
 
 
 # -- the run ------------------------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], d
     except DagsterInvalidConfigError as error:
         raise Refusal(Exit.MISUSED, tell_config_error(error, config)) from error
     except DagsterUserCodeExecutionError as error:
-        raise Refusal(Exit.MISUSED, "\n".join(tell_error(error_info(error), folder=os.getcwd()))) from error
+        raise Refusal(Exit.MISUSED, "\n".join(tell_error(error_info(error), folder=str(Path.cwd())))) from error
     except (DagsterError, CheckError) as error:
         raise Refusal(Exit.NOT_LOADED, str(error)) from error
     if detail is not Detail.QUIET:
@@ -154,8 +155,9 @@ def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], d
 def tell_config_error(error: DagsterInvalidConfigError, config: PlacedConfig) -> str:
     """Every mistake, each with the file and line where it is."""
     count = len(error.errors)
-    lines = [f"{error.preamble}: {count} {'mistake' if count == 1 else 'mistakes'}. Nothing was run."]
-    is_about_job = error.preamble.startswith("Error in config for job")
+    where = error.preamble.removeprefix("Error in ")
+    lines = [f"{where}: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was run."]
+    is_about_job = where.startswith("config for job")
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     for number, mistake in enumerate(error.errors, start=1):
         place = _place_of(mistake, config) if is_about_job else None

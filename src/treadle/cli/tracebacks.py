@@ -6,16 +6,23 @@ package and of the import machinery are left out; whoever asks for everything ge
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from treadle import errors
 from treadle.errors import DagsterMaxRetriesExceededError, DagsterUserCodeExecutionError, SerializableErrorInfo
 
-_OWN_FOLDER = os.path.dirname(os.path.abspath(errors.__file__))
+_MACHINERY = (
+    f"{Path(errors.__file__).parent}{os.sep}",
+    f"{Path(importlib.__file__).parent}{os.sep}",
+    "<frozen importlib",
+)
 _OWN_MODULES = ("treadle.errors.", "treadle.outcomes.")
-#: wrappers that say no more than the line above them says already: which step failed, how often it was tried
-_PLAIN_WRAPPERS = ("DagsterExecutionStepExecutionError", DagsterMaxRetriesExceededError.__name__)
+_STANDARD_LIBRARY = f"{Path(os.__file__).parent}{os.sep}"
+#: wrappers that say no more than the line above them says already: which step or hook failed, how often it was tried
+_PLAIN_WRAPPERS = {"DagsterExecutionStepExecutionError", "DagsterMaxRetriesExceededError", "HookExecutionError"}
 
 
 def tell_error(
@@ -32,12 +39,17 @@ def tell_error(
     lines += [*_message(error), *given, *_frames(error, folder, shows_all)]
     seen = error
     while seen.cause is not None or seen.context is not None:
-        words = "because of" if seen.cause is not None else "while handling"
         below = seen.cause or seen.context
         assert below is not None
+        seen, is_cause = below, seen.cause is not None
+        if not is_cause and not shows_all and all(_is_library(_file_of(frame)) for frame in below.stack):
+            continue  # raised and handled inside the library that raised the error
         first, *rest = _message(below)
-        lines += [f"{words} {first}", *rest, *_frames(below, folder, shows_all)]
-        seen = below
+        lines += [
+            f"{'because of' if is_cause else 'while handling'} {first}",
+            *rest,
+            *_frames(below, folder, shows_all),
+        ]
     return lines
 
 
@@ -46,7 +58,9 @@ def unwrap(error: SerializableErrorInfo) -> tuple[SerializableErrorInfo, list[st
     where = []
     while error.cause is not None and is_wrapper(error):
         if error.cls_name not in _PLAIN_WRAPPERS:
-            where.append(headline(error).partition(": ")[2].rstrip(":") + ":")
+            # Where the sentence ends with what the cause is, the cause's own lines say that better.
+            told = headline(error).partition(": ")[2].partition(headline(error.cause))[0]
+            where.append(told.rstrip(" :,").removesuffix(", with") + ":")
         error = error.cause
     return error, where
 
@@ -64,7 +78,7 @@ def headline(error: SerializableErrorInfo) -> str:
 
 def place_of(error: SerializableErrorInfo, folder: str = "") -> str:
     """`file:line` of the innermost frame of the user's, or an empty text."""
-    frames = list(users_frames(error.stack))
+    frames = users_frames(error.stack)
     if not frames:
         return ""
     file, _, rest = frames[-1].strip().removeprefix('File "').partition('", line ')
@@ -72,12 +86,20 @@ def place_of(error: SerializableErrorInfo, folder: str = "") -> str:
     return f"{_relative(file, folder)}:{number}" if number.isdigit() else ""
 
 
-def users_frames(stack: Iterable[str]) -> Iterator[str]:
-    """The frames of a traceback without those of this package and of the import machinery."""
-    for frame in stack:
-        file = frame.strip().removeprefix('File "').partition('"')[0]
-        if not file.startswith((_OWN_FOLDER + os.sep, "<frozen importlib", "<frozen runpy")):
-            yield frame
+def users_frames(stack: Iterable[str]) -> list[str]:
+    """The frames of a traceback from the user's first on, without those of this package and of the import machinery."""
+    frames = [frame for frame in stack if not _file_of(frame).startswith(_MACHINERY)]
+    # What of the standard library stands above the user's first frame (contextlib, mostly) was called by us.
+    first = next((index for index, frame in enumerate(frames) if not _is_library(_file_of(frame))), 0)
+    return frames[first:]
+
+
+def _file_of(frame: str) -> str:
+    return frame.strip().removeprefix('File "').partition('"')[0]
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith(_STANDARD_LIBRARY) and "site-packages" not in file
 
 
 def _frames(error: SerializableErrorInfo, folder: str, shows_all: bool) -> list[str]:

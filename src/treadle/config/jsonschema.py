@@ -50,8 +50,7 @@ class _Definitions:
         self._names: dict[int, str] = {}
         seen: set[int] = set()
         pending = [root]
-        while pending:
-            config_type = pending.pop()
+        for config_type in pending:  # which grows
             is_shared = id(config_type) in seen and isinstance(config_type, Section | Enum)
             if is_shared or isinstance(config_type, Source):
                 self._give_name(config_type)

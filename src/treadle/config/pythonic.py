@@ -395,9 +395,10 @@ def _read_class(cls: type, outer: tuple[type, ...]) -> _TypeReading:
 
 def _read_literal(values: tuple[Any, ...]) -> _TypeReading:
     words = [value for value in values if value is not None]
-    if not all(type(word) is str for word in words):
-        raise _Unreadable("A Literal in config has strings only.")
-    config_type = schema.Enum("Literal", [schema.EnumValue(word) for word in words])
+    if not all(isinstance(word, str | enum.Enum) for word in words):
+        raise _Unreadable("A Literal in config has strings and members of enums only.")
+    choices = [schema.EnumValue(word.name if isinstance(word, enum.Enum) else word, word) for word in words]
+    config_type = schema.Enum("Literal", choices)
     return _TypeReading(config_type if len(words) == len(values) else schema.Noneable(config_type))
 
 

@@ -11,7 +11,7 @@ import builtins
 import enum
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from treadle.errors import CheckError, ParameterCheckError
 
@@ -40,6 +40,7 @@ class ConfigType:
 
     #: which rule of `validate` applies
     kind: str
+    name: str
     #: a value of exactly this Python type is accepted as it stands
     exact: type | None = None
     description: str | None = None
@@ -47,12 +48,12 @@ class ConfigType:
     @property
     def notation(self) -> str:
         """The type as messages show it: `{ a: Int b?: [String] }`."""
-        raise NotImplementedError
+        return self.name
 
     @property
     def key(self) -> str:
         """The whole type as one line, the same in every process: equal types have equal keys."""
-        raise NotImplementedError
+        return self.name
 
     @property
     def implied_default(self) -> Any:
@@ -75,14 +76,7 @@ class ConfigType:
 class AnyType(ConfigType):
     __slots__ = ()
     kind = "any"
-
-    @property
-    def notation(self) -> str:
-        return "Any"
-
-    @property
-    def key(self) -> str:
-        return "Any"
+    name = "Any"
 
 
 class Scalar(ConfigType):
@@ -91,17 +85,9 @@ class Scalar(ConfigType):
     __slots__ = ("exact", "kind", "name")
 
     def __init__(self, name: str, exact: type) -> None:
-        self.name: Final = name
+        self.name = name
         self.kind = name.lower()
         self.exact = exact
-
-    @property
-    def notation(self) -> str:
-        return self.name
-
-    @property
-    def key(self) -> str:
-        return self.name
 
 
 ANY: Final = AnyType()
@@ -136,7 +122,7 @@ class Enum(ConfigType):
         check_argument("name", name, str)
         for value in enum_values:
             check_argument("enum_values", value, EnumValue, each=True)
-        self.name: Final = name
+        self.name = name
         self.enum_values: Final = tuple(enum_values)
         #: config value to Python value
         self.python_values: Final = {value.config_value: value.python_value for value in self.enum_values}
@@ -156,10 +142,6 @@ class Enum(ConfigType):
     @property
     def config_values(self) -> list[str]:
         return [value.config_value for value in self.enum_values]
-
-    @property
-    def notation(self) -> str:
-        return self.name
 
     @property
     def key(self) -> str:
@@ -263,7 +245,6 @@ class Section(ConfigType):
     """
 
     __slots__ = ("aliases", "all_optional", "check", "description", "field_aliases", "fields", "rows")
-    name: ClassVar[str]
 
     def __init__(
         self,
@@ -397,6 +378,10 @@ class Field:
             return self.config_type.filled()
         return self.default
 
+    def as_field(self) -> Field:
+        """The field itself: a `config_schema` may be asked for its field without knowing what it is."""
+        return self
+
     @property
     def key(self) -> str:
         default = "" if self.default is ABSENT else _stable(self.default)
@@ -426,7 +411,7 @@ class Source(ScalarUnion):
 
     def __init__(self, name: str, scalar_type: Scalar) -> None:
         super().__init__(scalar_type, Selector({"env": Field(STRING)}))
-        self.name: Final = name
+        self.name = name
 
     @property
     def key(self) -> str:

@@ -122,13 +122,13 @@ class Map(schema.Map):
     __slots__ = ()
 
     def __init__(self, key_type: Any, inner_type: Any, key_label_name: str | None = None) -> None:
-        key = _type_argument("Map", key_type)
+        key = _type_argument("Map", key_type, ParameterCheckError)
         if not isinstance(key, Scalar):
             raise ParameterCheckError(
                 f'Param "key_type" of a Map is not a scalar: use str, int, float or bool. Got {key_type!r}.'
             )
         check_argument("key_label_name", key_label_name, (str, types.NoneType))
-        super().__init__(key, _type_argument("Map", inner_type), key_label_name)
+        super().__init__(key, _type_argument("Map", inner_type, ParameterCheckError), key_label_name)
 
 
 class ScalarUnion(schema.ScalarUnion):
@@ -137,13 +137,13 @@ class ScalarUnion(schema.ScalarUnion):
     __slots__ = ()
 
     def __init__(self, scalar_type: Any, non_scalar_schema: Any) -> None:
-        scalar = _type_argument("ScalarUnion", scalar_type)
+        scalar = _type_argument("ScalarUnion", scalar_type, ParameterCheckError)
         if not isinstance(scalar, Scalar):
             raise ParameterCheckError(
                 f'Param "scalar_type" of a ScalarUnion is not a scalar: use int, float, str or bool. '
                 f"Got {scalar_type!r}."
             )
-        other = _type_argument("ScalarUnion", non_scalar_schema)
+        other = _type_argument("ScalarUnion", non_scalar_schema, ParameterCheckError)
         if not isinstance(other, schema.Section | schema.Array | schema.Map):
             raise ParameterCheckError(
                 f'Param "non_scalar_schema" of a ScalarUnion is not a Shape, Permissive, Selector, Array or Map. '
@@ -220,7 +220,7 @@ def _read_dict(raw: dict[Any, Any], root: Any, path: _Path) -> ConfigType:
             except DagsterInvalidConfigDefinitionError as error:
                 if error.current_value is not inner or tuple(error.stack) != path:
                     raise
-                reason = f"A map has one key type and one value type, {{str: int}}; {inner!r} is no type."
+                reason = f"Map must have a single value and contain a valid type, as in {{str: int}}. Got {inner!r}."
                 raise DagsterInvalidConfigDefinitionError(root, raw, path, reason) from None
     fields = {}
     for name, value in raw.items():
@@ -286,9 +286,9 @@ def _refuse_types_of_values(raw: Any) -> None:
     name = getattr(raw, "display_name", None)
     if isinstance(name, str):
         raise DagsterInvalidDefinitionError(
-            f"Cannot use {name} in the context of config: it is a type for inputs and outputs, checked when values are "
-            f"passed. Please use a python list (e.g. [int]) or Array(int) for a list, a dict of fields or Shape for a "
-            f"section, Noneable(int) for what may be None, and int, float, str, bool for scalars."
+            f"Cannot use {name} in the context of a config field. It is a type for inputs and outputs, checked when "
+            f"values are passed. Please use a python list (e.g. [int]) or Array(int) for a list, a dict of fields or "
+            f"Shape for a section, Noneable(int) for what may be None, and int, float, str, bool for scalars."
         )
 
 
@@ -308,14 +308,14 @@ def _reason(raw: Any) -> str | None:
 # -- arguments of the constructors ------------------------------------------------------------------------------------
 
 
-def _type_argument(constructor: str, raw: Any) -> ConfigType:
+def _type_argument(constructor: str, raw: Any, refusal: type[Exception] = DagsterInvalidDefinitionError) -> ConfigType:
     try:
         return to_config_type(raw)
     except DagsterInvalidConfigDefinitionError as error:
         if error.stack:
             raise
         reason = f" {error.reason}" if error.reason else ""
-        raise DagsterInvalidDefinitionError(
+        raise refusal(
             f"Attempted to pass {raw!r} to {constructor}, which expects a config type such as int, str, a dict of "
             f"fields, a list of exactly one type, Shape, Array, Map, Enum or Noneable.{reason}"
         ) from None

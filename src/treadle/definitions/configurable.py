@@ -242,50 +242,39 @@ class ConfigurableIOManager(ConfigurableIOManagerFactory[Any], IOManager):
         return self
 
 
-class _LegacyAdapter(ConfigurableResourceFactory[Any]):
-    """The fields of a class as the config of a resource made by a function."""
-
-    def _wrapped(self) -> ResourceDefinition:
-        raise NotImplementedError
-
-    @contextlib.contextmanager
-    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Any]:
-        """Open the wrapped resource, yield it, close it."""
-        wrapped = self._wrapped()
-        with _open_by_hand(wrapped, context.replace_config(self.__to_config__() or None)) as value:
-            yield value
-
-
-class ConfigurableLegacyResourceAdapter(_LegacyAdapter):
+class ConfigurableLegacyResourceAdapter(ConfigurableResource[Any]):
     """A class for the config of a `@resource` function: `wrapped_resource` gives its definition."""
 
     @property
     @abstractmethod
     def wrapped_resource(self) -> ResourceDefinition:
-        """The definition."""
+        """The definition; it makes what ops get."""
 
-    def create_resource(self, context: InitResourceContext) -> Any:
-        """Not used: the wrapped definition makes the resource."""
-        return self
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Any]:
+        """Open the wrapped resource, yield it, close it."""
+        with _open_wrapped(self.wrapped_resource, self, context) as value:
+            yield value
 
-    def _wrapped(self) -> ResourceDefinition:
-        return self.wrapped_resource
 
-
-class ConfigurableLegacyIOManagerAdapter(_LegacyAdapter, ConfigurableIOManagerFactory[Any]):
+class ConfigurableLegacyIOManagerAdapter(ConfigurableIOManagerFactory[Any]):
     """A class for the config of an `@io_manager` function: `wrapped_io_manager` gives its definition."""
 
     @property
     @abstractmethod
     def wrapped_io_manager(self) -> IOManagerDefinition:
-        """The definition."""
+        """The definition; it makes the IO manager."""
 
     def create_io_manager(self, context: InitResourceContext) -> Any:
-        """Not used: the wrapped definition makes the manager."""
-        return self
+        """The wrapped IO manager, if it has nothing to tear down."""
+        with _open_wrapped(self.wrapped_io_manager, self, context) as value:
+            return value
 
-    def _wrapped(self) -> ResourceDefinition:
-        return self.wrapped_io_manager
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Any]:
+        """Open the wrapped IO manager, yield it, close it."""
+        with _open_wrapped(self.wrapped_io_manager, self, context) as value:
+            yield value
 
 
 class PartialResource:
@@ -429,6 +418,7 @@ class ClassResourceDefinition(ResourceDefinition):
                 resource.__dict__[_CONTEXT] = context
                 yield stack.enter_context(as_context_manager(resource.yield_for_execution(context)))
 
+        make.__name__ = cls.__name__
         fields = {key: field for key, field in parts.fields.items() if key not in defaults}
         for key, value in defaults.items():
             fields[key] = _with_default(parts.fields.get(key), value)
@@ -510,6 +500,12 @@ def _open_by_hand(definition: ResourceDefinition, context: InitResourceContext |
     finally:
         if close is not None:
             close()
+
+
+def _open_wrapped(
+    wrapped: ResourceDefinition, adapter: ConfigurableResourceFactory[Any], context: InitResourceContext
+) -> contextlib.AbstractContextManager[Any]:
+    return _open_by_hand(wrapped, context.replace_config(adapter.__to_config__() or None))
 
 
 # -- resources in fields ----------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""The definitions users write.
+"""The definitions users write: hooks.
 
-Hooks: functions called after a step has ended, `success_hook` after STEP_SUCCESS and `failure_hook` after the final
+Functions that are called after a step has ended: `success_hook` after STEP_SUCCESS and `failure_hook` after the final
 STEP_FAILURE. Jobs, graphs and invocations hold them, the engine calls `HookDefinition.run`. What a hook raises never
 changes how the run goes on.
 """

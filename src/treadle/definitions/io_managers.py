@@ -129,7 +129,7 @@ def _check_manager(opened: Opened, wanted: type[Any], key: str) -> None:
         with contextlib.suppress(Exception):  # what was opened by mistake is closed as well as it can be
             opened.close()
     raise WrongManagerError(
-        f'Resource "{key}": the function returned {value!r} (a {type(value).__name__}), which is not a '
+        f'Resource "{key}": the function returned {value!r} (a {type(value).__name__}), which is not an '
         f"{wanted.__name__}. Derive its class from {wanted.__name__}."
     )
 

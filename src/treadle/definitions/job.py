@@ -12,7 +12,7 @@ from typing import Any, overload
 
 from treadle import names
 from treadle.definitions import resources as resource_defs_module
-from treadle.definitions import wiring
+from treadle.definitions import subset, wiring
 from treadle.definitions.compose import Node, read_hooks, read_tags
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor
 from treadle.definitions.graph import GraphDefinition, compose_graph
@@ -54,7 +54,13 @@ class JobDefinition:
             raise ParameterCheckError(
                 f'A job is made of a graph: Param "graph_def" is not a GraphDefinition. Got {graph_def!r}.'
             )
-        self.graph = graph_def
+        if op_selection is not None and (isinstance(op_selection, str) or not isinstance(op_selection, Sequence)):
+            raise ParameterCheckError(f'A job: Param "op_selection" is not a list of str. Got {op_selection!r}.')
+        #: the strings that this job was cut down by, None for a whole job
+        self.op_selection: frozenset[str] | None = frozenset(op_selection) if op_selection else None
+        #: the graph before the selection
+        self.whole_graph = graph_def
+        self.graph = subset.select_graph(graph_def, list(op_selection)) if op_selection else graph_def
         self.name = names.check_name(name if name is not None else graph_def.name, "a job")
         self.description = description if description is not None else graph_def.description
         self._given_tags = tags
@@ -71,13 +77,13 @@ class JobDefinition:
         self.baked_config = config
         self.input_values: dict[str, Any] = dict(input_values or {})
         for key in self.input_values:
-            if key not in graph_def.input_dict:
+            if key not in self.whole_graph.input_dict:
                 raise DagsterInvalidDefinitionError(
                     f'{what}: input_values has "{key}", but the graph has no input of that name.'
                     f"{names.nearest(key, graph_def.input_dict)} Inputs: {list(graph_def.input_dict)}."
                 )
         self.owners = owners
-        self.wiring = wiring.wire(graph_def)
+        self.wiring = wiring.wire(self.graph)
         _check_inputs(self)
 
     def _bind_resources(self) -> dict[str, Any]:
@@ -195,11 +201,26 @@ class JobDefinition:
                     f'key "{key}" in resource_defs.{names.nearest(key, available)} Available resource keys: {available}.'
                 )
 
+    @property
+    def is_subset(self) -> bool:
+        """True where only some of the ops were selected."""
+        return self.op_selection is not None
+
+    @property
+    def resolved_op_selection(self) -> frozenset[str] | None:
+        """Names of the top-level nodes that the selection means; None for a whole job."""
+        return frozenset(self.graph.node_dict) if self.op_selection is not None else None
+
+    def get_subset(self, *, op_selection: Sequence[str] | None = None, **_assets: Any) -> JobDefinition:
+        """The job with only the selected ops, by the operators of the selection language."""
+        return self._with(op_selection=op_selection)
+
     # -- others made of it
 
     def _with(self, **changes: Any) -> JobDefinition:
         options: dict[str, Any] = {
-            "graph_def": self.graph,
+            "graph_def": self.whole_graph,
+            "op_selection": list(self.op_selection) if self.op_selection else None,
             "name": self.name,
             "description": self.description,
             "resource_defs": self._given_resources,

@@ -1,6 +1,6 @@
-"""The definitions users write.
+"""The definitions users write: loggers.
 
-Loggers: functions that make the `logging.Logger` that a run's events and messages go to. A job holds their
+Functions that make the `logging.Logger` that a run's events and messages go to. A job holds their
 definitions by key, the engine makes them when a run starts. The built-in ones write to the console and are known to
 nobody but their run; nothing here registers or changes a logger of somebody else.
 """

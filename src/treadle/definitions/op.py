@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
-from treadle import introspect, names
+from treadle import introspect, names, types
 from treadle.config import sugar
 from treadle.config.schema import Field
 from treadle.definitions import invoke
@@ -193,7 +193,7 @@ def _read_inputs(
             raise DagsterInvalidDefinitionError(f'{described}, input "{name}": expected In(...), got {port!r}.')
         if name in call.input_names:
             continue
-        made = _described(lambda name=name, port=port: port.to_definition(name), described)
+        made: InputDefinition = _described(described, port.to_definition, name)
         if not made.is_nothing and not call.takes_any:
             raise DagsterInvalidDefinitionError(
                 f'{described} declares the input "{name}" in ins, but its function has no parameter of that name.'
@@ -207,9 +207,7 @@ def _read_inputs(
         parameter = signature.parameter(name)
         assert parameter is not None
         port = ins.get(name) or _PLAIN_IN
-        made = _described(
-            lambda name=name, port=port, p=parameter: port.to_definition(name, p.annotation, p.default), described
-        )
+        made = _described(described, port.to_definition, name, parameter.annotation, parameter.default)
         if made.is_nothing:
             raise DagsterInvalidDefinitionError(
                 f'{described}: the input "{name}" is of type Nothing, which carries no value, so it cannot be a '
@@ -224,9 +222,10 @@ def _read_inputs(
 _PLAIN_IN = In()
 
 
-def _described(make: Callable[[], Any], described: str) -> Any:
+def _described(described: str, make: Callable[..., Any], *args: Any) -> Any:
+    """What `make` gives; its error says whose port it is."""
     try:
-        return make()
+        return make(*args)
     except DagsterInvalidDefinitionError as error:
         raise DagsterInvalidDefinitionError(f"{described}: {error}") from error.__cause__
 
@@ -236,8 +235,8 @@ def _check_default(port: InputDefinition, described: str) -> None:
     if port.dagster_type.is_any or (fast is not None and fast(port.default_value)):
         return
     try:
-        passed = port.dagster_type.type_check(None, port.default_value).success
-    except Exception:  # a check that needs a running context is made when the value is used
+        passed = port.dagster_type.type_check(types.context_outside_run(), port.default_value).success
+    except Exception:  # noqa: BLE001 - a check that needs a running context is made when the value is used
         return
     if not passed:
         raise DagsterInvalidDefinitionError(
@@ -253,7 +252,7 @@ def _read_outputs(
     described = f'op "{op_name}"'
     if outs is None or isinstance(outs, Out):
         port, annotation = _single_output(outs, returns)
-        return [_described(lambda: port.to_definition(names.DEFAULT_OUTPUT, annotation, None, code_version), described)]
+        return [_described(described, port.to_definition, names.DEFAULT_OUTPUT, annotation, None, code_version)]
     annotations = _spread_annotation(described, list(outs), returns)
     made = []
     for name, port in outs.items():
@@ -261,7 +260,7 @@ def _read_outputs(
             raise DagsterInvalidDefinitionError(f'{described}, output "{name}": expected Out(...), got {port!r}.')
         annotation = _single_output(port, annotations.get(name, MISSING))[1]
         made.append(
-            _described(lambda n=name, p=port, a=annotation: p.to_definition(n, a, None, code_version), described)
+            _described(described, port.to_definition, name, annotation, None, code_version)
         )
     return made
 

@@ -20,6 +20,7 @@ from treadle.definitions.graph import GraphDefinition
 from treadle.definitions.job import JobDefinition
 from treadle.errors import ParameterCheckError
 from treadle.introspect import MISSING
+from treadle.type_loaders import config_type_of
 
 #: the key of a graph's ops, and its older spellings
 OPS = "ops"
@@ -144,7 +145,7 @@ def _is_loadable(port: Any) -> bool:
 
 
 def _input_field(port: Any) -> Field:
-    schema = port.dagster_type.loader.schema_type
+    schema = config_type_of(port.dagster_type.loader)
     return Field(schema, is_required=False) if port.has_default_value else Field(schema)
 
 
@@ -190,7 +191,7 @@ def resolve(
     what = f'job "{job.name}"'
     given = read_run_config(run_config, what)
     baked = read_run_config(job.baked_config, what) if job.baked_config is not None else {}
-    raw = _modern_execution({**baked, **given}, job)
+    raw = _drop_unselected(_modern_execution({**baked, **given}, job), job)
     needs_ops = not _OPS_KEYS.isdisjoint(raw) or _has_op_config(job)
     if not raw and not needs_ops and not _needs_config(job, given_inputs):
         return ResolvedConfig(raw, {}, {}, {}, _resource_configs(job, {}), None, None)
@@ -262,6 +263,33 @@ def _modern_execution(raw: dict[str, Any], job: JobDefinition) -> dict[str, Any]
     config = entry.get("config", {})
     is_own = job.has_specified_executor and job.executor_def.name == name
     return {**raw, "execution": {"config": config if is_own else {name: config}}}
+
+
+def _drop_unselected(raw: dict[str, Any], job: JobDefinition) -> dict[str, Any]:
+    """A run config of the whole job, without what it says of ops and inputs that are not selected."""
+    if not job.is_subset:
+        return raw
+    whole, graph = job.whole_graph, job.graph
+    kept = {key: _keep_nodes(v, whole, graph) if key in _OPS_KEYS else v for key, v in raw.items()}
+    if isinstance(raw.get("inputs"), Mapping):
+        gone = whole.input_dict.keys() - graph.input_dict.keys()
+        kept["inputs"] = {name: value for name, value in raw["inputs"].items() if name not in gone}
+    return kept
+
+
+def _keep_nodes(entries: Any, whole: GraphDefinition, graph: GraphDefinition) -> Any:
+    if not isinstance(entries, Mapping):
+        return entries
+    kept = {}
+    for name, entry in entries.items():
+        if name in whole.node_dict and name not in graph.node_dict:
+            continue
+        node = whole.node_dict.get(name)
+        if node is not None and node.is_graph and isinstance(entry, Mapping):
+            inner = graph.node_dict[name].definition
+            entry = {k: _keep_nodes(v, node.definition, inner) if k in _OPS_KEYS else v for k, v in entry.items()}
+        kept[name] = entry
+    return kept
 
 
 def _resource_configs(job: JobDefinition, entries: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,8 +60,8 @@ class WiredOp(msgspec.Struct, frozen=True):
     @property
     def tags(self) -> Mapping[str, str]:
         """The tags of the definition with those of the invocation over them."""
-        own = self.definition._tags
-        return {**own, **self.node.tags} if self.node.tags else own  # type: ignore[no-any-return]
+        own: Mapping[str, str] = self.definition._tags
+        return {**own, **self.node.tags} if self.node.tags else own
 
 
 class Wiring(msgspec.Struct, frozen=True):
@@ -91,8 +91,9 @@ def wire(graph: GraphDefinition) -> Wiring:
         "", None, {name: WiredInput("job_input", (name,)) for name in graph.input_dict}, frozenset(), None
     )
     outputs = _wire_graph(graph, top, ops)
-    graph.wiring = Wiring(_sort(ops), outputs)
-    return graph.wiring
+    made = Wiring(_sort(ops), outputs)
+    graph.wiring = made
+    return made
 
 
 def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, WiredOp]) -> dict[str, Wire]:

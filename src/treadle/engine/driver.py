@@ -105,6 +105,7 @@ class Driver:
         """Run to the end; yields every event after it was logged. May be closed early: the run then ends all the same."""
         machine, executor, todo, emit = self.machine, self.executor, self._todo, self.emit
         is_over = False
+        event: DagsterEvent | None
         try:
             for event in self._begin():
                 yield emit(event)

@@ -127,7 +127,7 @@ class Attempt:
             error = None
         except GeneratorExit:
             raise
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: BLE001 - what user code raises is a value in here
             yield from self._take_logged()
             error = raised
             ending = self._fail(raised)
@@ -148,7 +148,7 @@ class Attempt:
                     yield event
                 self.values[name] = value
                 continue
-            if type(handles) is StepOutputHandle:
+            if isinstance(handles, StepOutputHandle):
                 self.values[name], payload = self._load(port, handles, manager)
                 yield self.stamp.event(_LOADED, payload)
                 continue
@@ -418,8 +418,11 @@ class Attempt:
     def _check(self, port: Any, value: Any, place: Workplace) -> TypeCheckData:
         dagster_type = port.dagster_type
         fast = dagster_type.fast_check
-        if dagster_type.is_any or (fast is not None and fast(value)):
-            return TypeCheckData(True, port.name)
+        try:
+            if dagster_type.is_any or (fast is not None and fast(value)):
+                return TypeCheckData(True, port.name)
+        except Exception:  # noqa: BLE001, S110 - a class whose isinstance raises: the full check below tells of it
+            pass
         context = TypeCheckContext(place.facts.run.run_id, self.context.log, self.facts.resources)
         self.boundary = lambda error: DagsterTypeCheckError(
             f'Error occurred while type-checking "{port.name}" of type "{dagster_type.display_name}", of step '
@@ -472,6 +475,8 @@ class Attempt:
     def _attribute(self, raised: BaseException) -> BaseException:
         """The exception as the engine tells it: wrapped, where it came out of user code."""
         boundary, self.boundary = self.boundary, None
+        if isinstance(raised, DagsterTypeLoadingError):
+            return raised  # a loader of ours has said already what is wrong
         if boundary is None or isinstance(raised, Failure) or not isinstance(raised, Exception):
             return raised
         return boundary(raised)

@@ -86,7 +86,7 @@ class InProcessExecutor:
             )
             raise RunEnd(error) from error
         place.resources = self._open.values
-        metadata = {}
+        metadata: dict[str, Any] = {}
         for key, value in self._open.values.items():
             kind = type(value)
             metadata[key] = MetadataValue.python_artifact(kind)
