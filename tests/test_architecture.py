@@ -25,6 +25,9 @@ TYPE_ONLY_UPWARD: set[tuple[str, str]] = set()
 
 FORBIDDEN_NAMES = {"util", "core", "common", "base", "helper", "manager", "misc", "shared", "stuff"}
 
+#: A word of the API that we follow: IO managers are what its users call them.
+API_NAMES = {"io_managers"}
+
 #: Modules whose docstring is longer than six lines, with the reason.
 LONG_DOCSTRINGS = {
     "treadle.errors",  # draws the tree of exceptions
@@ -52,7 +55,8 @@ def test_no_module_is_an_empty_shell() -> None:
 
 @each_module
 def test_module_is_a_noun_of_its_own(name: str) -> None:
-    parts = {part.lower() for part in re.split(r"[._]", name)}
+    words = [word for word in name.split(".") if word not in API_NAMES]
+    parts = {part.lower() for word in words for part in word.split("_")}
     assert not {part for part in parts if part.rstrip("s") in FORBIDDEN_NAMES or part in FORBIDDEN_NAMES}
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from treadle import logs
 from treadle.errors import CheckError, SerializableErrorInfo
-from treadle.events import DagsterEvent, DagsterEventType, EngineEventData, StepFailureData, level_of
+from treadle.events import DagsterEvent, DagsterEventType, level_of
 from treadle.names import NodeHandle
+from treadle.payloads import EngineEventData, StepFailureData
 
 RUN_ID = "5c3a1b2e"
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}"

@@ -106,7 +106,9 @@ def test_one_job_under_two_names_is_one_job(project: Project) -> None:
 
 
 def test_function_without_arguments_gives_its_job(project: Project) -> None:
-    project.write("etl.py", "def make(retries=3):\n    from treadle import job\n    return job(name='made')(lambda: None)\n")
+    project.write(
+        "etl.py", "def make(retries=3):\n    from treadle import job\n    return job(name='made')(lambda: None)\n"
+    )
     assert project.load("etl.py:make").name == "made"
 
 

@@ -34,19 +34,19 @@ from treadle import (
     op,
 )
 from treadle.errors import SerializableErrorInfo
-from treadle.events import (
+from treadle.events import StepHandle
+from treadle.names import NodeHandle, split_step_key
+from treadle.payloads import (
     AssetObservationData,
     ErrorSource,
     StepExpectationResultData,
     StepFailureData,
-    StepHandle,
     StepMaterializationData,
     StepOutputData,
     StepOutputHandle,
     StepRetryData,
     StepSuccessData,
 )
-from treadle.names import NodeHandle, split_step_key
 
 T = DagsterEventType
 NO_OUTPUTS = "No outputs found for output"

@@ -1,7 +1,7 @@
 """The public names of Treadle, resolved lazily; nothing else.
 
 `from treadle import op` imports the one module that has it, and what that needs. The table below is the whole public
-API; a name that is not in it is not public.
+API; a name that is not in it is not public. Names of later stages stand in treadle.later, and say so when used.
 """
 
 from __future__ import annotations
@@ -117,10 +117,19 @@ if TYPE_CHECKING:
         ConfigurableIOManagerFactory as ConfigurableIOManagerFactory,
     )
     from treadle.definitions.configurable import (
+        ConfigurableLegacyIOManagerAdapter as ConfigurableLegacyIOManagerAdapter,
+    )
+    from treadle.definitions.configurable import (
+        ConfigurableLegacyResourceAdapter as ConfigurableLegacyResourceAdapter,
+    )
+    from treadle.definitions.configurable import (
         ConfigurableResource as ConfigurableResource,
     )
     from treadle.definitions.configurable import (
         ConfigurableResourceFactory as ConfigurableResourceFactory,
+    )
+    from treadle.definitions.configurable import (
+        PartialResource as PartialResource,
     )
     from treadle.definitions.configurable import (
         ResourceDependency as ResourceDependency,
@@ -369,16 +378,13 @@ if TYPE_CHECKING:
         HookExecutionError as HookExecutionError,
     )
     from treadle.errors import (
+        NotInThisVersionError as NotInThisVersionError,
+    )
+    from treadle.errors import (
         ParameterCheckError as ParameterCheckError,
     )
     from treadle.errors import (
         SerializableErrorInfo as SerializableErrorInfo,
-    )
-    from treadle.events import (
-        AssetObservationData as AssetObservationData,
-    )
-    from treadle.events import (
-        ComputeLogsCaptureData as ComputeLogsCaptureData,
     )
     from treadle.events import (
         DagsterEvent as DagsterEvent,
@@ -387,67 +393,40 @@ if TYPE_CHECKING:
         DagsterEventType as DagsterEventType,
     )
     from treadle.events import (
-        EngineEventData as EngineEventData,
-    )
-    from treadle.events import (
-        ErrorSource as ErrorSource,
-    )
-    from treadle.events import (
         EventLogEntry as EventLogEntry,
     )
     from treadle.events import (
-        HandledOutputData as HandledOutputData,
-    )
-    from treadle.events import (
-        HookErroredData as HookErroredData,
-    )
-    from treadle.events import (
-        JobFailureData as JobFailureData,
-    )
-    from treadle.events import (
-        LoadedInputData as LoadedInputData,
-    )
-    from treadle.events import (
-        RunFailureReason as RunFailureReason,
-    )
-    from treadle.events import (
-        StepExpectationResultData as StepExpectationResultData,
-    )
-    from treadle.events import (
-        StepFailureData as StepFailureData,
+        ResolvedFromDynamicStepHandle as ResolvedFromDynamicStepHandle,
     )
     from treadle.events import (
         StepHandle as StepHandle,
     )
     from treadle.events import (
-        StepInputData as StepInputData,
-    )
-    from treadle.events import (
         StepKind as StepKind,
-    )
-    from treadle.events import (
-        StepMaterializationData as StepMaterializationData,
-    )
-    from treadle.events import (
-        StepOutputData as StepOutputData,
-    )
-    from treadle.events import (
-        StepOutputHandle as StepOutputHandle,
-    )
-    from treadle.events import (
-        StepRetryData as StepRetryData,
-    )
-    from treadle.events import (
-        StepSuccessData as StepSuccessData,
-    )
-    from treadle.events import (
-        TypeCheckData as TypeCheckData,
-    )
-    from treadle.events import (
-        UserFailureData as UserFailureData,
     )
     from treadle.instance import (
         DagsterInstance as DagsterInstance,
+    )
+    from treadle.later import (
+        MAX_RUNTIME_SECONDS_TAG as MAX_RUNTIME_SECONDS_TAG,
+    )
+    from treadle.later import (
+        BetaWarning as BetaWarning,
+    )
+    from treadle.later import (
+        BetaWarning as ExperimentalWarning,
+    )
+    from treadle.later import (
+        ConfigArgumentWarning as ConfigArgumentWarning,
+    )
+    from treadle.later import (
+        DagsterUnknownPartitionError as DagsterUnknownPartitionError,
+    )
+    from treadle.later import (
+        PreviewWarning as PreviewWarning,
+    )
+    from treadle.later import (
+        SupersessionWarning as SupersessionWarning,
     )
     from treadle.logs import (
         DagsterLogManager as DagsterLogManager,
@@ -562,6 +541,66 @@ if TYPE_CHECKING:
     )
     from treadle.outcomes import (
         TypeCheck as TypeCheck,
+    )
+    from treadle.payloads import (
+        AssetObservationData as AssetObservationData,
+    )
+    from treadle.payloads import (
+        ComputeLogsCaptureData as ComputeLogsCaptureData,
+    )
+    from treadle.payloads import (
+        EngineEventData as EngineEventData,
+    )
+    from treadle.payloads import (
+        ErrorSource as ErrorSource,
+    )
+    from treadle.payloads import (
+        HandledOutputData as HandledOutputData,
+    )
+    from treadle.payloads import (
+        HookErroredData as HookErroredData,
+    )
+    from treadle.payloads import (
+        JobCanceledData as JobCanceledData,
+    )
+    from treadle.payloads import (
+        JobFailureData as JobFailureData,
+    )
+    from treadle.payloads import (
+        LoadedInputData as LoadedInputData,
+    )
+    from treadle.payloads import (
+        RunFailureReason as RunFailureReason,
+    )
+    from treadle.payloads import (
+        StepExpectationResultData as StepExpectationResultData,
+    )
+    from treadle.payloads import (
+        StepFailureData as StepFailureData,
+    )
+    from treadle.payloads import (
+        StepInputData as StepInputData,
+    )
+    from treadle.payloads import (
+        StepMaterializationData as StepMaterializationData,
+    )
+    from treadle.payloads import (
+        StepOutputData as StepOutputData,
+    )
+    from treadle.payloads import (
+        StepOutputHandle as StepOutputHandle,
+    )
+    from treadle.payloads import (
+        StepRetryData as StepRetryData,
+    )
+    from treadle.payloads import (
+        StepSuccessData as StepSuccessData,
+    )
+    from treadle.payloads import (
+        TypeCheckData as TypeCheckData,
+    )
+    from treadle.payloads import (
+        UserFailureData as UserFailureData,
     )
     from treadle.results import (
         ExecuteInProcessResult as ExecuteInProcessResult,
@@ -698,7 +737,8 @@ _HOMES: dict[str, str] = {
         Node NodeInvocation
     """,
     "treadle.definitions.configurable": """
-        ConfigurableIOManager ConfigurableIOManagerFactory ConfigurableResource ConfigurableResourceFactory
+        ConfigurableIOManager ConfigurableIOManagerFactory ConfigurableLegacyIOManagerAdapter
+        ConfigurableLegacyResourceAdapter ConfigurableResource ConfigurableResourceFactory PartialResource
         ResourceDependency
     """,
     "treadle.definitions.configured": """
@@ -749,16 +789,17 @@ _HOMES: dict[str, str] = {
         DagsterRunNotFoundError DagsterStepOutputNotFoundError DagsterSubprocessError DagsterTypeCheckDidNotPass
         DagsterTypeCheckError DagsterTypeLoadingError DagsterUnknownResourceError DagsterUnknownStepStateError
         DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError
-        ParameterCheckError SerializableErrorInfo
+        NotInThisVersionError ParameterCheckError SerializableErrorInfo
     """,
     "treadle.events": """
-        AssetObservationData ComputeLogsCaptureData DagsterEvent DagsterEventType EngineEventData ErrorSource
-        EventLogEntry HandledOutputData HookErroredData JobFailureData LoadedInputData RunFailureReason
-        StepExpectationResultData StepFailureData StepHandle StepInputData StepKind StepMaterializationData
-        StepOutputData StepOutputHandle StepRetryData StepSuccessData TypeCheckData UserFailureData
+        DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
     """,
     "treadle.instance": """
         DagsterInstance
+    """,
+    "treadle.later": """
+        BetaWarning ConfigArgumentWarning DagsterUnknownPartitionError MAX_RUNTIME_SECONDS_TAG PreviewWarning
+        SupersessionWarning
     """,
     "treadle.logs": """
         DagsterLogManager get_dagster_logger
@@ -776,6 +817,12 @@ _HOMES: dict[str, str] = {
     "treadle.outcomes": """
         AssetMaterialization AssetObservation Backoff DataVersion DynamicOutput ExpectationResult Failure Jitter
         Output RetryPolicy RetryRequested TypeCheck
+    """,
+    "treadle.payloads": """
+        AssetObservationData ComputeLogsCaptureData EngineEventData ErrorSource HandledOutputData
+        HookErroredData JobCanceledData JobFailureData LoadedInputData RunFailureReason
+        StepExpectationResultData StepFailureData StepInputData StepMaterializationData StepOutputData
+        StepOutputHandle StepRetryData StepSuccessData TypeCheckData UserFailureData
     """,
     "treadle.results": """
         ExecuteInProcessResult ExecutionResult
@@ -802,6 +849,7 @@ _HOMES: dict[str, str] = {
 #: older name to today's
 _OLDER_NAMES = {
     "EventMetadata": "MetadataValue",
+    "ExperimentalWarning": "BetaWarning",
     "InProcessExecutionResult": "ExecuteInProcessResult",
     "InProcessGraphResult": "ExecuteInProcessResult",
     "PipelineRun": "DagsterRun",
@@ -817,9 +865,10 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 # fmt: off
 __all__ = [
     "Any", "Array", "AssetKey", "AssetMaterialization", "AssetObservation", "AssetObservationData", "Backoff",
-    "Bool", "BoolMetadataValue", "BoolSource", "CheckError", "ChildProcessCrashException",
-    "CodeLocationReconstructionMetadataValue", "ComputeLogsCaptureData", "Config", "ConfigurableIOManager",
-    "ConfigurableIOManagerFactory", "ConfigurableResource", "ConfigurableResourceFactory",
+    "BetaWarning", "Bool", "BoolMetadataValue", "BoolSource", "CheckError", "ChildProcessCrashException",
+    "CodeLocationReconstructionMetadataValue", "ComputeLogsCaptureData", "Config", "ConfigArgumentWarning",
+    "ConfigurableIOManager", "ConfigurableIOManagerFactory", "ConfigurableLegacyIOManagerAdapter",
+    "ConfigurableLegacyResourceAdapter", "ConfigurableResource", "ConfigurableResourceFactory",
     "DagsterAssetMetadataValue", "DagsterCodeNotFoundError", "DagsterConfigMappingFunctionError",
     "DagsterError", "DagsterEvaluationErrorReason", "DagsterEvent", "DagsterEventLogInvalidForRun",
     "DagsterEventType", "DagsterExecutionHandleOutputError", "DagsterExecutionInterruptedError",
@@ -832,28 +881,30 @@ __all__ = [
     "DagsterMaxRetriesExceededError", "DagsterResourceFunctionError", "DagsterRun", "DagsterRunAlreadyExists",
     "DagsterRunMetadataValue", "DagsterRunNotFoundError", "DagsterRunStatus", "DagsterStepOutputNotFoundError",
     "DagsterSubprocessError", "DagsterType", "DagsterTypeCheckDidNotPass", "DagsterTypeCheckError",
-    "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoadingError", "DagsterUnknownResourceError",
-    "DagsterUnknownStepStateError", "DagsterUnmetExecutorRequirementsError", "DagsterUserCodeExecutionError",
-    "DataVersion", "DependencyDefinition", "Dict", "DynamicCollectDependencyDefinition", "DynamicOut",
-    "DynamicOutput", "DynamicOutputDefinition", "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource",
-    "EvaluationError", "EventLogEntry", "EventMetadata", "ExecuteInProcessResult", "ExecutionResult",
-    "ExecutorDefinition", "ExpectationResult", "Failure", "Field", "FilesystemIOManager", "Float",
-    "FloatMetadataValue", "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext",
-    "HookDefinition", "HookErroredData", "HookExecutionError", "IOManager", "IOManagerDefinition", "In",
-    "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext",
-    "InitResourceContext", "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition",
-    "InputMapping", "Int", "IntMetadataValue", "IntSource", "Jitter", "JobDefinition", "JobFailureData",
-    "JsonMetadataValue", "List", "LoadedInputData", "LoggerDefinition", "Map", "MappedInputPlaceholder",
-    "MarkdownMetadataValue", "MetadataValue", "MultiDependencyDefinition", "Node", "NodeHandle",
-    "NodeInvocation", "Noneable", "NotebookMetadataValue", "Nothing", "NullMetadataValue", "OpDefinition",
-    "OpExecutionContext", "Optional", "Out", "Output", "OutputContext", "OutputDefinition", "OutputMapping",
-    "ParameterCheckError", "PathMetadataValue", "Permissive", "PermissiveConfig", "PipelineRun",
-    "PipelineRunStatus", "PipelineRunsFilter", "PoolMetadataValue", "PythonArtifactMetadataValue",
-    "PythonObjectDagsterType", "ResourceDefinition", "ResourceDependency", "ResourceParam", "RetryPolicy",
+    "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoadingError", "DagsterUnknownPartitionError",
+    "DagsterUnknownResourceError", "DagsterUnknownStepStateError", "DagsterUnmetExecutorRequirementsError",
+    "DagsterUserCodeExecutionError", "DataVersion", "DependencyDefinition", "Dict",
+    "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput", "DynamicOutputDefinition",
+    "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource", "EvaluationError", "EventLogEntry",
+    "EventMetadata", "ExecuteInProcessResult", "ExecutionResult", "ExecutorDefinition", "ExpectationResult",
+    "ExperimentalWarning", "Failure", "Field", "FilesystemIOManager", "Float", "FloatMetadataValue",
+    "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
+    "HookErroredData", "HookExecutionError", "IOManager", "IOManagerDefinition", "In", "InMemoryIOManager",
+    "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext", "InitResourceContext",
+    "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition", "InputMapping", "Int",
+    "IntMetadataValue", "IntSource", "Jitter", "JobCanceledData", "JobDefinition", "JobFailureData",
+    "JsonMetadataValue", "List", "LoadedInputData", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG", "Map",
+    "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataValue", "MultiDependencyDefinition", "Node",
+    "NodeHandle", "NodeInvocation", "Noneable", "NotInThisVersionError", "NotebookMetadataValue", "Nothing",
+    "NullMetadataValue", "OpDefinition", "OpExecutionContext", "Optional", "Out", "Output", "OutputContext",
+    "OutputDefinition", "OutputMapping", "ParameterCheckError", "PartialResource", "PathMetadataValue",
+    "Permissive", "PermissiveConfig", "PipelineRun", "PipelineRunStatus", "PipelineRunsFilter",
+    "PoolMetadataValue", "PreviewWarning", "PythonArtifactMetadataValue", "PythonObjectDagsterType",
+    "ResolvedFromDynamicStepHandle", "ResourceDefinition", "ResourceDependency", "ResourceParam", "RetryPolicy",
     "RetryRequested", "RunConfig", "RunFailureReason", "RunsFilter", "ScalarUnion", "Selector",
     "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepExpectationResultData",
     "StepFailureData", "StepHandle", "StepInputData", "StepKind", "StepMaterializationData", "StepOutputData",
-    "StepOutputHandle", "StepRetryData", "StepSuccessData", "String", "StringSource",
+    "StepOutputHandle", "StepRetryData", "StepSuccessData", "String", "StringSource", "SupersessionWarning",
     "SystemComputeExecutionContext", "TableColumn", "TableColumnConstraints", "TableColumnDep",
     "TableColumnLineage", "TableColumnLineageMetadataValue", "TableConstraints", "TableMetadataValue",
     "TableRecord", "TableSchema", "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue",
@@ -872,17 +923,20 @@ def __getattr__(name: str) -> _AnyObject:
         from importlib.metadata import version
 
         return version("treadle")
+    from importlib import import_module
+
     target = _OLDER_NAMES.get(name, name)
     module = _MODULE_OF.get(target)
     if module is None:
-        from difflib import get_close_matches
+        module = "treadle.later"
+        later = import_module(module)
+        if name not in later.NAMES:
+            from difflib import get_close_matches
 
-        near = get_close_matches(name, __all__, n=1)
-        raise AttributeError(
-            f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
-        )
-    from importlib import import_module
-
+            near = get_close_matches(name, [*__all__, *later.NAMES], n=1)
+            raise AttributeError(
+                f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+            )
     value = globals()[name] = getattr(import_module(module), target)
     return value
 

@@ -81,21 +81,26 @@ class Setup(NamedTuple):
     input_values: Mapping[str, Any]
 
 
+class RunOptions(NamedTuple):
+    """What a caller may say about a run besides its config; see JobDefinition.execute_in_process."""
+
+    instance: DagsterInstance | None = None
+    op_selection: Sequence[str] | None = None
+    run_id: str | None = None
+    input_values: Mapping[str, Any] | None = None
+    tags: Mapping[str, Any] | None = None
+    resources: Mapping[str, Any] | None = None
+
+
+_NO_OPTIONS = RunOptions()
+
+
 def execute_in_process(
-    job: JobDefinition,
-    run_config: Any = None,
-    *,
-    instance: DagsterInstance | None = None,
-    raise_on_error: bool = True,
-    op_selection: Sequence[str] | None = None,
-    run_id: str | None = None,
-    input_values: Mapping[str, Any] | None = None,
-    tags: Mapping[str, Any] | None = None,
-    resources: Mapping[str, Any] | None = None,
+    job: JobDefinition, run_config: Any = None, options: RunOptions = _NO_OPTIONS, *, raise_on_error: bool = True
 ) -> ExecuteInProcessResult:
     """Run a job in this process and wait; see JobDefinition.execute_in_process."""
-    setup = _set_up(job, run_config, instance, op_selection, run_id, input_values, tags, resources)
-    run = InProcessRun(setup, instance or DagsterInstance.ephemeral(), raise_on_error=raise_on_error)
+    setup = _set_up(job, run_config, options)
+    run = InProcessRun(setup, options.instance or DagsterInstance.ephemeral(), raise_on_error=raise_on_error)
     events = list(run.events())
     if raise_on_error:
         run.raise_error()
@@ -105,14 +110,9 @@ def execute_in_process(
 def iterate_in_process(
     job: JobDefinition,
     run_config: Any = None,
+    options: RunOptions = _NO_OPTIONS,
     *,
-    instance: DagsterInstance | None = None,
     raise_on_error: bool = False,
-    op_selection: Sequence[str] | None = None,
-    run_id: str | None = None,
-    input_values: Mapping[str, Any] | None = None,
-    tags: Mapping[str, Any] | None = None,
-    resources: Mapping[str, Any] | None = None,
     is_quiet: bool = False,
     on_message: Callable[[EventLogEntry], Any] | None = None,
 ) -> Iterator[DagsterEvent]:
@@ -121,8 +121,8 @@ def iterate_in_process(
     Closing the iterator early ends the run. `on_message` is called with each message that user code logs; `is_quiet`
     turns the job's loggers off. Everything is checked before this returns, not at the first event.
     """
-    setup = _set_up(job, run_config, instance, op_selection, run_id, input_values, tags, resources)
-    instance = instance or DagsterInstance.ephemeral()
+    setup = _set_up(job, run_config, options)
+    instance = options.instance or DagsterInstance.ephemeral()
     run = InProcessRun(setup, instance, raise_on_error=raise_on_error, loggers=[] if is_quiet else None)
     if on_message is not None:
 
@@ -140,26 +140,18 @@ def iterate_in_process(
     return follow()
 
 
-def _set_up(
-    job: JobDefinition,
-    run_config: Any,
-    instance: DagsterInstance | None,
-    op_selection: Sequence[str] | None,
-    run_id: str | None,
-    input_values: Mapping[str, Any] | None,
-    tags: Mapping[str, Any] | None,
-    resources: Mapping[str, Any] | None,
-) -> Setup:
+def _set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
     """Check everything that a caller gave, before anything runs."""
     what = f'job "{job.name}"'
-    if op_selection is not None and (isinstance(op_selection, str) or not isinstance(op_selection, Sequence)):
-        raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {op_selection!r}.')
+    selection, instance, run_id, tags = options.op_selection, options.instance, options.run_id, options.tags
+    if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
+        raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')
     if instance is not None and not isinstance(instance, DagsterInstance):
         raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
-    values = _read_input_values(job, input_values)
-    if op_selection:
-        job = job.get_subset(op_selection=op_selection)
-    job = _in_process_job(job, resources)
+    values = _read_input_values(job, options.input_values)
+    if selection:
+        job = job.get_subset(op_selection=selection)
+    job = _in_process_job(job, options.resources)
     job.check_resources()
     config = run_config_module.resolve(job, run_config, ignores_execution=True, given_inputs=values)
     _check_values_given(job, config, values)

@@ -59,16 +59,16 @@ class StepFacts:
         self,
         run: RunFacts,
         step_key: str,
-        handle: NodeHandle,
-        node: Any,
+        op: Any,
         mapping_keys: tuple[str, ...],
         op_config: Any,
         resources: Any,
     ) -> None:
         self.run = run
         self.step_key = step_key
-        self.handle = handle
-        self.node = node
+        #: of the op's place in the job (a WiredOp)
+        self.handle: NodeHandle = op.handle
+        self.node = op.node
         self.mapping_keys = mapping_keys
         self.op_config = op_config
         self.resources = resources

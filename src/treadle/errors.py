@@ -27,6 +27,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     │   ├── DagsterRunNotFoundError, DagsterRunAlreadyExists, DagsterEventLogInvalidForRun
     │   ├── DagsterSubprocessError, DagsterUnmetExecutorRequirementsError
     │   ├── DagsterHomeNotSetError, DagsterImportError, DagsterCodeNotFoundError
+    │   ├── NotInThisVersionError                    a name of the API that comes later
     │   └── DagsterInvalidPythonicConfigDefinitionError
     │       └── DagsterInvalidDagsterTypeInPythonicConfigDefinitionError
     ├── CheckError
@@ -291,6 +292,10 @@ class DagsterImportError(DagsterError):
 
 class DagsterCodeNotFoundError(DagsterError):
     """A file, module or attribute that should hold a job was not found or could not be loaded."""
+
+
+class NotInThisVersionError(DagsterError, NotImplementedError, AttributeError):
+    """The name belongs to a later version of Treadle. An AttributeError too, so that `hasattr` tells the truth."""
 
 
 class DagsterExecutionInterruptedError(BaseException):

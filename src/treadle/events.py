@@ -1,4 +1,4 @@
-"""DagsterEventType, DagsterEvent, one payload class for each kind.
+"""DagsterEventType, DagsterEvent, and what happened as a sentence.
 
 An event is an immutable fact about a run. The engine makes them, the machine decides by them, the store keeps them;
 results and views are folds over them. No clock here: the time of an event is on the log entry that holds it.
@@ -14,9 +14,15 @@ from typing import Any
 import msgspec
 
 from treadle.errors import CheckError, SerializableErrorInfo
-from treadle.metadata import MetadataValue
 from treadle.names import AssetKey, NodeHandle
-from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
+from treadle.outcomes import AssetMaterialization, AssetObservation
+from treadle.payloads import (
+    AssetObservationData,
+    EngineEventData,
+    Payload,
+    StepMaterializationData,
+    TypeCheckData,
+)
 
 
 class DagsterEventType(str, Enum):
@@ -105,27 +111,6 @@ class StepKind(str, Enum):
     UNRESOLVED_COLLECT = "UNRESOLVED_COLLECT"
 
 
-class ErrorSource(str, Enum):
-    """Whose fault a step failure is."""
-
-    FRAMEWORK_ERROR = "FRAMEWORK_ERROR"
-    USER_CODE_ERROR = "USER_CODE_ERROR"
-    UNEXPECTED_ERROR = "UNEXPECTED_ERROR"
-    INTERRUPT = "INTERRUPT"
-
-
-class RunFailureReason(str, Enum):
-    """Why a run ended in failure."""
-
-    UNEXPECTED_TERMINATION = "UNEXPECTED_TERMINATION"
-    RUN_EXCEPTION = "RUN_EXCEPTION"
-    STEP_FAILURE = "STEP_FAILURE"
-    JOB_INITIALIZATION_FAILURE = "JOB_INITIALIZATION_FAILURE"
-    START_TIMEOUT = "START_TIMEOUT"
-    RUN_WORKER_RESTART = "RUN_WORKER_RESTART"
-    UNKNOWN = "UNKNOWN"
-
-
 class StepHandle(msgspec.Struct, frozen=True):
     """Which step an event is about."""
 
@@ -162,179 +147,6 @@ class ResolvedFromDynamicStepHandle(msgspec.Struct, frozen=True):
     def solid_handle(self) -> NodeHandle:
         """Older name of `node_handle`."""
         return self.node_handle
-
-
-class StepOutputHandle(msgspec.Struct, frozen=True):
-    """One output of one step; with a mapping key, one branch of a dynamic output."""
-
-    step_key: str
-    output_name: str = "result"
-    mapping_key: str | None = None
-
-
-# -- payloads -----------------------------------------------------------------------------------------------
-
-_NO_METADATA: Mapping[str, MetadataValue] = {}
-
-
-class TypeCheckData(msgspec.Struct, frozen=True, tag=True):
-    """What a type check said; `label` is the name of the input or output."""
-
-    success: bool
-    label: str
-    description: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
-
-
-class StepInputData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of STEP_INPUT."""
-
-    input_name: str
-    type_check_data: TypeCheckData
-    #: display name of the declared type, for the message
-    type_name: str = "Any"
-
-
-class StepOutputData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of STEP_OUTPUT."""
-
-    step_output_handle: StepOutputHandle
-    type_check_data: TypeCheckData | None = None
-    version: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
-    type_name: str = "Any"
-
-    @property
-    def output_name(self) -> str:
-        """Name of the output."""
-        return self.step_output_handle.output_name
-
-    @property
-    def mapping_key(self) -> str | None:
-        """Key of the branch, of a dynamic output."""
-        return self.step_output_handle.mapping_key
-
-
-class StepSuccessData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of STEP_SUCCESS."""
-
-    duration_ms: float
-
-
-class UserFailureData(msgspec.Struct, frozen=True, tag=True):
-    """What a `Failure` carried."""
-
-    label: str
-    description: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
-
-
-class StepFailureData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of STEP_FAILURE."""
-
-    error: SerializableErrorInfo | None = None
-    user_failure_data: UserFailureData | None = None
-    error_source: ErrorSource = ErrorSource.FRAMEWORK_ERROR
-
-    @property
-    def error_display_string(self) -> str:
-        """The error as text; for an error in user code, the user's own exception after it."""
-        if self.error is None:
-            return ""
-        if self.error_source is ErrorSource.USER_CODE_ERROR and self.error.cause is not None:
-            return f"{self.error.message.strip()}:\n\n{self.error.cause.to_string()}"
-        return self.error.to_string()
-
-
-class StepRetryData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of STEP_UP_FOR_RETRY; `seconds_to_wait` is 0 where there is no delay."""
-
-    error: SerializableErrorInfo | None = None
-    seconds_to_wait: float = 0
-
-
-class LoadedInputData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of LOADED_INPUT."""
-
-    input_name: str
-    manager_key: str
-    upstream_output_name: str | None = None
-    upstream_step_key: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
-
-
-class HandledOutputData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of HANDLED_OUTPUT."""
-
-    output_name: str
-    manager_key: str
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
-
-
-class StepMaterializationData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of ASSET_MATERIALIZATION."""
-
-    materialization: AssetMaterialization
-    asset_lineage: list[Any] = []
-
-
-class AssetObservationData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of ASSET_OBSERVATION."""
-
-    asset_observation: AssetObservation
-
-
-class StepExpectationResultData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of STEP_EXPECTATION_RESULT."""
-
-    expectation_result: ExpectationResult
-
-
-class HookErroredData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of HOOK_ERRORED."""
-
-    error: SerializableErrorInfo
-
-
-class EngineEventData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of ENGINE_EVENT, STEP_WORKER_* and RESOURCE_INIT_*."""
-
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
-    error: SerializableErrorInfo | None = None
-    marker_start: str | None = None
-    marker_end: str | None = None
-
-
-class ComputeLogsCaptureData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of LOGS_CAPTURED."""
-
-    file_key: str
-    step_keys: list[str]
-    external_url: str | None = None
-    external_stdout_url: str | None = None
-    external_stderr_url: str | None = None
-    shell_cmd: Any = None
-
-
-class JobFailureData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of RUN_FAILURE."""
-
-    error: SerializableErrorInfo | None = None
-    failure_reason: RunFailureReason | None = None
-    first_step_failure_event: DagsterEvent | None = None
-
-
-class JobCanceledData(msgspec.Struct, frozen=True, tag=True):
-    """Payload of RUN_CANCELED."""
-
-    error: SerializableErrorInfo | None = None
-
-
-Payload = (
-    StepInputData | StepOutputData | StepSuccessData | StepFailureData | StepRetryData | LoadedInputData
-    | HandledOutputData | StepMaterializationData | AssetObservationData | StepExpectationResultData
-    | HookErroredData | EngineEventData | ComputeLogsCaptureData | JobFailureData | JobCanceledData
-)  # fmt: skip
 
 
 # -- the event ----------------------------------------------------------------------------------------------------

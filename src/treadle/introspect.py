@@ -52,9 +52,9 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
         return _read_function(fn)
     import inspect
 
-    target = fn if isinstance(fn, (types.FunctionType, types.MethodType, type)) else getattr(fn, "__call__", fn)
+    target = fn if isinstance(fn, (types.FunctionType, types.MethodType, type)) else type(fn).__call__
     signature = inspect.signature(fn)
-    hints = _resolve(inspect.unwrap(target) if callable(target) else fn)
+    hints = _resolve(inspect.unwrap(target))
     kinds = inspect.Parameter
     parameters = [
         Parameter(
@@ -167,5 +167,5 @@ def is_async(fn: Any) -> bool:
 def _flags(fn: Any) -> int:
     while hasattr(fn, "__wrapped__") and not hasattr(fn, "__code__"):
         fn = fn.__wrapped__
-    code = getattr(fn, "__code__", None) or getattr(getattr(fn, "__call__", None), "__code__", None)
+    code = getattr(fn, "__code__", None) or getattr(type(fn).__call__, "__code__", None)
     return getattr(code, "co_flags", 0)

@@ -14,17 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle import names
 from treadle.errors import CheckError, DagsterError, DagsterInvariantViolationError
-from treadle.events import (
-    STEP_EVENTS,
-    DagsterEvent,
-    DagsterEventType,
-    StepFailureData,
-    StepOutputData,
-    StepOutputHandle,
-)
+from treadle.events import STEP_EVENTS, DagsterEvent, DagsterEventType
 from treadle.introspect import MISSING
 from treadle.names import DEFAULT_OUTPUT, AssetKey, NodeHandle
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
+from treadle.payloads import StepFailureData, StepOutputData, StepOutputHandle
 
 if TYPE_CHECKING:
     from treadle.definitions.graph import GraphDefinition

@@ -266,6 +266,13 @@ def test_scaffold_of_a_section_without_required_fields_is_all_comments() -> None
     assert yaml.safe_load(text) is None
 
 
+def test_scaffold_writes_values_as_yaml_reads_them() -> None:
+    default = {"small": 1e-05, "text": "\x7f", "other": "é", "list": [1.5, None, {"k": True}]}
+    text = scaffold(Shape({"a": Field(dict, default), "n": int}))
+    line = next(line for line in text.splitlines() if line.startswith("# a: "))
+    assert yaml.safe_load(line.removeprefix("# ")) == {"a": default}
+
+
 @pytest.mark.parametrize(("raw", "text"), [(int, "0\n"), ([int], "[]\n"), ({}, "{}\n"), (dict, "{}\n")])
 def test_scaffold_of_what_has_no_fields_is_an_example(raw: Any, text: str) -> None:
     assert scaffold(to_config_type(raw)) == text

@@ -24,6 +24,7 @@ from treadle.config.validate import process, validate
 from treadle.errors import (
     DagsterInvalidConfigError,
     DagsterInvalidDagsterTypeInPythonicConfigDefinitionError,
+    DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvalidPythonicConfigDefinitionError,
     ParameterCheckError,
@@ -205,6 +206,22 @@ def test_default_factory_is_called_for_each_instance() -> None:
     assert made(Made, {}).f == [2]  # once when validated, once for the op
     assert made(Made, {}).inner == Inner(a=9)
     assert made(Made, {"inner": {"b": "q"}}).inner == Inner(a=1, b="q")
+
+
+def test_class_as_default_factory_shows_what_it_makes() -> None:
+    assert field_of(List[int], PyField(default_factory=list)).default_value == []
+    assert field_of(Union[Cat, Dog], PyField(default_factory=Dog, discriminator="kind")).default_value == {
+        "dog": {"weight": 1.0}
+    }
+    assert field_of(Inner, PyField(default_factory=Inner)).default_value == {"a": 1, "b": "x"}
+    cls = one_field(List[int], PyField(default_factory=list))
+    assert made(cls, {}).f == []
+    assert made(cls, {}).f is not made(cls, {}).f
+
+
+def test_config_field_is_no_pydantic_field() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"on field 'f'.*Did you mean to use 'pydantic.Field'"):
+        field_of(str, sugar.Field(str))
 
 
 def test_default_of_a_nested_class_gives_its_values_as_defaults() -> None:

@@ -26,8 +26,9 @@ from treadle.engine.machine import (
     Wait,
     retry_delay,
 )
-from treadle.events import DagsterEvent, StepOutputData, StepOutputHandle, StepRetryData
+from treadle.events import DagsterEvent
 from treadle.outcomes import Backoff, RetryPolicy, RetryRequested
+from treadle.payloads import StepOutputData, StepOutputHandle, StepRetryData
 from treadle.plan.model import Fan, FromCollect, FromList, FromOutput, Plan, Step, StepInput, StepOutput
 
 PLAIN = (StepOutput("result"),)

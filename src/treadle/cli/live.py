@@ -19,15 +19,7 @@ import click
 
 from treadle.cli import tracebacks
 from treadle.errors import SerializableErrorInfo
-from treadle.events import (
-    ComputeLogsCaptureData,
-    DagsterEvent,
-    DagsterEventType,
-    ErrorSource,
-    EventLogEntry,
-    StepFailureData,
-    format_duration,
-)
+from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry, format_duration
 from treadle.metadata import (
     MarkdownMetadataValue,
     NotebookMetadataValue,
@@ -36,6 +28,7 @@ from treadle.metadata import (
     UrlMetadataValue,
 )
 from treadle.names import split_step_key
+from treadle.payloads import ComputeLogsCaptureData, ErrorSource, StepFailureData
 
 _T = DagsterEventType
 

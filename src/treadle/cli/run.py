@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from treadle.api import iterate_in_process
+from treadle.api import RunOptions, iterate_in_process
 from treadle.cli.config_files import ConfigFileError, PlacedConfig, merge_all, read_file, read_setting
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.live import Detail, LiveLines, Printer
@@ -125,8 +125,7 @@ def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], d
         events = iterate_in_process(
             job,
             config.value or None,
-            run_id=run_id,
-            tags=tags,
+            RunOptions(run_id=run_id, tags=tags),
             # These lines stand in for the console logger; loggers that the config asks for have their say.
             is_quiet="loggers" not in config.value,
             on_message=lambda entry: printer.show(view.hear(entry), view),

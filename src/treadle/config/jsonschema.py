@@ -261,7 +261,15 @@ def _commented(lines: list[str]) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """A value as YAML on one line: JSON, except where YAML reads that as something else."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_flow(str(key))}: {_flow(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    text = json.dumps(value, ensure_ascii=not str(value).isprintable())
+    if isinstance(value, float) and "." not in text:
+        return text.replace("e", ".0e")  # 1e-05 is a string in YAML 1.1
+    return text
 
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -23,6 +23,7 @@ from treadle.config.validate import follow
 from treadle.errors import (
     DagsterInvalidConfigError,
     DagsterInvalidDagsterTypeInPythonicConfigDefinitionError,
+    DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvalidPythonicConfigDefinitionError,
 )
@@ -270,6 +271,11 @@ def _read_members(cls: type[BaseModel], leave_out: Collection[str], outer: tuple
         if name in leave_out:
             continue
         where = f"Error defining Dagster config class {cls!r} on field {name!r}."
+        if isinstance(info.default, schema.Field):
+            raise DagsterInvalidDefinitionError(
+                f"{where} Its default is a config Field, which belongs in the dict of a config_schema. Did you mean to "
+                f"use 'pydantic.Field' instead?"
+            )
         try:
             reading = _read_annotation(info.annotation, info.discriminator, (*outer, cls))
             members[key_of(name, info)] = _member_of(info, reading)
@@ -290,26 +296,26 @@ def _section_of(cls: type[BaseModel], fields: Mapping[str, schema.Field], check:
 
 def _member_of(info: FieldInfo, reading: _TypeReading) -> _Member:
     config_type, to_python, discriminator = reading
+    default: Any = ABSENT
+    as_config: Any = ABSENT
+    is_required = None
+    if isinstance(info.default_factory, type):
+        default = info.default_factory()
+    elif info.default_factory is not None:
+        # not called here: it may make something new each time, so pydantic calls it for each instance
+        config_type, is_required = _noneable(config_type), False
+    elif not info.is_required():
+        default = info.default
+    elif isinstance(config_type, schema.Noneable):
+        is_required = False
+    if isinstance(default, BaseModel) and isinstance(config_type, schema.Shape | schema.Permissive):
+        config_type = _with_defaults(config_type, _plain(default))
+    elif default is not ABSENT:
+        as_config = _plain(default, discriminator)
+        config_type = config_type if isinstance(config_type, schema.Selector) else _noneable(config_type)
     extra = info.json_schema_extra
     is_secret = isinstance(extra, dict) and bool(extra.get("dagster__is_secret"))
-    if info.is_required() or info.default_factory is not None:
-        is_required = None
-        if info.default_factory is not None:
-            # not called here: it may give something new each time, so pydantic calls it for each instance
-            config_type, is_required = _noneable(config_type), False
-        elif isinstance(config_type, schema.Noneable):
-            is_required = False
-        field = sugar.Field(config_type, ABSENT, is_required, info.description, is_secret)
-        return _Member(field, to_python, discriminator, ABSENT)
-    default = info.default
-    as_config = _plain(default, discriminator)
-    if isinstance(config_type, schema.Section) and isinstance(default, BaseModel):
-        if isinstance(config_type, schema.Selector):
-            field = sugar.Field(config_type, as_config, None, info.description, is_secret)
-        else:
-            field = sugar.Field(_with_defaults(config_type, as_config), ABSENT, None, info.description, is_secret)
-    else:
-        field = sugar.Field(_noneable(config_type), as_config, None, info.description, is_secret)
+    field = sugar.Field(config_type, as_config, is_required, info.description, is_secret)
     return _Member(field, to_python, discriminator, ABSENT if _holds_variable(default) else default)
 
 

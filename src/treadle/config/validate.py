@@ -88,7 +88,7 @@ def validate(config_type: ConfigType, value: Any) -> list[EvaluationError]:
 
 
 def resolve(config_type: ConfigType, value: Any, environ: Environ | None = None) -> Any:
-    """Fill in the defaults of a value that `validate` found no error in, read its variables, convert its enum values."""
+    """Process a value that `validate` found no error in: defaults, variables, enum values."""
     return process(config_type, value, "Error while processing config", environ)
 
 

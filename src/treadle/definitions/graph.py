@@ -7,7 +7,7 @@ What it needs beyond its nodes (resources, an executor) belongs to job.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from treadle import introspect, names
 from treadle.definitions import invoke
@@ -18,7 +18,6 @@ from treadle.definitions.compose import (
     DependencyDefinition,
     DynamicCollectDependencyDefinition,
     GraphInput,
-    MappedInputPlaceholder,
     MultiDependencyDefinition,
     Node,
     NodeInvocation,
@@ -387,53 +386,40 @@ def _find_cycle(graph: GraphDefinition, candidates: set[str]) -> str:
 # -- writing a graph as a function ---------------------------------------------------------------------------------
 
 
-def compose_graph(
-    fn: Callable[..., Any],
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    ins: Mapping[str, GraphIn] | None = None,
-    out: GraphOut | Mapping[str, GraphOut] | None = None,
-    tags: Mapping[str, Any] | None = None,
-    config: Any = None,
-    kind: str = "@graph",
-    input_defs: Sequence[InputDefinition] | None = None,
-    output_defs: Sequence[OutputDefinition] | None = None,
-) -> GraphDefinition:
+class GraphOptions(NamedTuple):
+    """What a decorator says about the graph that it makes."""
+
+    name: str | None = None
+    description: str | None = None
+    ins: Mapping[str, GraphIn] | None = None
+    out: GraphOut | Mapping[str, GraphOut] | None = None
+    tags: Mapping[str, Any] | None = None
+    config: Any = None
+    input_defs: Sequence[InputDefinition] | None = None
+    output_defs: Sequence[OutputDefinition] | None = None
+
+
+def compose_graph(fn: Callable[..., Any], options: GraphOptions, kind: str = "@graph") -> GraphDefinition:
     """Run a graph's body once and keep what it wired."""
     signature = introspect.read_signature(fn)
-    graph_name = name if name is not None else signature.name
+    graph_name = options.name if options.name is not None else signature.name
     what = f"{kind} {graph_name}"
     names.check_name(graph_name, f"a {kind[1:]}")
-    if signature.has_varargs or signature.has_varkeywords:
-        raise DagsterInvalidDefinitionError(
-            f"{what}: the function takes *args or **kwargs; each input needs a parameter."
-        )
-    for given in ins or ():
-        if signature.parameter(given) is None:
-            raise DagsterInvalidDefinitionError(
-                f'{what}: ins declares "{given}", but the function has no parameter of that name.'
-                f"{names.nearest(given, [p.name for p in signature.parameters])}"
-            )
-    older = {d.name: d for d in input_defs or ()}
-    declared = [
-        older.get(p.name)
-        or InputDefinition(p.name, None, ins[p.name].description if ins and p.name in ins else None, p.default)
-        for p in signature.parameters
-    ]
+    declared = _declared_inputs(what, signature, options)
     with Composition(what) as composition:
         result = fn(**{p.name: GraphInput(p.name) for p in signature.parameters})
-    if output_defs is not None:
-        out = {d.name: GraphOut(d.description) for d in output_defs}
+    out = options.out
+    if options.output_defs is not None:
+        out = {d.name: GraphOut(d.description) for d in options.output_defs}
     made = GraphDefinition(
         graph_name,
-        description=description if description is not None else signature.docstring,
+        description=options.description if options.description is not None else signature.docstring,
         nodes=composition.nodes,
         dependencies=composition.dependencies,
         input_mappings=composition.input_mappings,
         output_mappings=_map_outputs(what, result, out),
-        config=config,
-        tags=tags,
+        config=options.config,
+        tags=options.tags,
         input_defs=declared,
     )
     made.__name__ = made.name  # type: ignore[attr-defined]
@@ -441,6 +427,26 @@ def compose_graph(
     made.__module__ = fn.__module__
     made.__wrapped__ = fn  # type: ignore[attr-defined]
     return made
+
+
+def _declared_inputs(what: str, signature: introspect.Signature, options: GraphOptions) -> list[InputDefinition]:
+    if signature.has_varargs or signature.has_varkeywords:
+        raise DagsterInvalidDefinitionError(
+            f"{what}: the function takes *args or **kwargs; each input needs a parameter."
+        )
+    ins = options.ins or {}
+    for given in ins:
+        if signature.parameter(given) is None:
+            raise DagsterInvalidDefinitionError(
+                f'{what}: ins declares "{given}", but the function has no parameter of that name.'
+                f"{names.nearest(given, [p.name for p in signature.parameters])}"
+            )
+    older = {d.name: d for d in options.input_defs or ()}
+    return [
+        older.get(p.name)
+        or InputDefinition(p.name, None, ins[p.name].description if p.name in ins else None, p.default)
+        for p in signature.parameters
+    ]
 
 
 def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] | None) -> list[OutputMapping]:
@@ -528,19 +534,7 @@ def graph(
     """
 
     def make(fn: Callable[..., Any]) -> GraphDefinition:
-        return compose_graph(
-            fn,
-            name=name,
-            description=description,
-            ins=ins,
-            out=out,
-            tags=tags,
-            config=config,
-            input_defs=input_defs,
-            output_defs=output_defs,
-        )
+        options = GraphOptions(name, description, ins, out, tags, config, input_defs, output_defs)
+        return compose_graph(fn, options)
 
     return make(compose_fn) if compose_fn is not None else make
-
-
-__all__ = ["GraphDefinition", "MappedInputPlaceholder", "compose_graph", "graph"]

@@ -15,7 +15,7 @@ from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
 from treadle.definitions.compose import Node, read_hooks, read_tags
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor
-from treadle.definitions.graph import GraphDefinition, compose_graph
+from treadle.definitions.graph import GraphDefinition, GraphOptions, compose_graph
 from treadle.definitions.io_managers import fs_io_manager
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
@@ -287,13 +287,8 @@ class JobDefinition:
         return api.execute_in_process(
             self,
             run_config,
-            instance=instance,
+            api.RunOptions(instance, op_selection, run_id, input_values, tags, resources),
             raise_on_error=raise_on_error,
-            op_selection=op_selection,
-            run_id=run_id,
-            input_values=input_values,
-            tags=tags,
-            resources=resources,
         )
 
     def __repr__(self) -> str:
@@ -352,11 +347,10 @@ def _requirements(job: JobDefinition) -> dict[str, str]:
                     key, f"resource with key '{key}' required by hook '{hook.name}' attached to {described}"
                 )
         for port in definition.output_dict.values():
-            if not port.is_nothing:
-                found.setdefault(
-                    port.io_manager_key,
-                    f"io manager with key '{port.io_manager_key}' required by output '{port.name}' of {described}",
-                )
+            found.setdefault(
+                port.io_manager_key,
+                f"io manager with key '{port.io_manager_key}' required by output '{port.name}' of {described}",
+            )
             _require_for_type(found, port.dagster_type, f"output '{port.name}' of {described}")
         for name, port in definition.input_dict.items():
             if port.input_manager_key is not None:
@@ -440,7 +434,7 @@ def job(
     """
 
     def make(fn: Callable[..., Any]) -> JobDefinition:
-        graph = compose_graph(fn, name=name, description=description, kind="@job")
+        graph = compose_graph(fn, GraphOptions(name, description), kind="@job")
         if graph.output_mappings:
             raise DagsterInvalidDefinitionError(
                 f'@job "{graph.name}": the body returns outputs, but a job has none. Return nothing, or make it a @graph '

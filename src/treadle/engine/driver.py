@@ -14,18 +14,9 @@ from typing import Any, Protocol
 
 from treadle.engine.machine import READS, Command, Launch, Machine, Note, Skip, Wait
 from treadle.errors import DagsterError, SerializableErrorInfo, error_info
-from treadle.events import (
-    DEBUG_LEVEL,
-    ERROR_LEVEL,
-    DagsterEvent,
-    DagsterEventType,
-    JobCanceledData,
-    JobFailureData,
-    RunFailureReason,
-    level_of,
-    run_event,
-)
+from treadle.events import DEBUG_LEVEL, ERROR_LEVEL, DagsterEvent, DagsterEventType, level_of, run_event
 from treadle.logs import RunLog
+from treadle.payloads import JobCanceledData, JobFailureData, RunFailureReason
 from treadle.runs import DagsterRunStatus
 
 _STEP_FAILURE = DagsterEventType.STEP_FAILURE.value

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from treadle.events import DagsterEvent, DagsterEventType, StepOutputHandle
+from treadle.events import DagsterEvent, DagsterEventType
 from treadle.outcomes import RetryPolicy, RetryRequested
+from treadle.payloads import StepOutputHandle
 from treadle.plan.model import UNKNOWN_KEY, Fan, FromCollect, FromList, FromOutput, Plan, Source, Step, step_key
 
 # -- commands ---------------------------------------------------------------------------------------------------

@@ -32,10 +32,21 @@ from treadle.errors import (
     HookExecutionError,
     error_info,
 )
-from treadle.events import (
+from treadle.events import DagsterEvent, DagsterEventType
+from treadle.logs import active_context
+from treadle.metadata import normalize_metadata
+from treadle.names import nearest, split_step_key
+from treadle.outcomes import (
+    AssetMaterialization,
+    AssetObservation,
+    DynamicOutput,
+    ExpectationResult,
+    Failure,
+    Output,
+    RetryRequested,
+)
+from treadle.payloads import (
     AssetObservationData,
-    DagsterEvent,
-    DagsterEventType,
     ErrorSource,
     HandledOutputData,
     HookErroredData,
@@ -50,18 +61,6 @@ from treadle.events import (
     StepSuccessData,
     TypeCheckData,
     UserFailureData,
-)
-from treadle.logs import active_context
-from treadle.metadata import normalize_metadata
-from treadle.names import nearest, split_step_key
-from treadle.outcomes import (
-    AssetMaterialization,
-    AssetObservation,
-    DynamicOutput,
-    ExpectationResult,
-    Failure,
-    Output,
-    RetryRequested,
 )
 from treadle.types import TypeCheckContext
 
@@ -98,7 +97,7 @@ class Attempt:
         op = bench.op
         self.stamp = place.stamp(op.path, order.step_key)
         self.facts = StepFacts(
-            place.facts, order.step_key, op.handle, op.node, order.mapping_keys, bench.config, place.scope(bench.keys)
+            place.facts, order.step_key, op, order.mapping_keys, bench.config, place.scope(bench.keys)
         )
         self.context = OpExecutionContext(self.facts, order.attempt)
         #: which user code is running: makes an exception of it into one that says whose fault it is

@@ -15,8 +15,9 @@ from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.resources import Resources
 from treadle.errors import DagsterInvalidDefinitionError
-from treadle.events import DagsterEvent, DagsterEventType, Payload, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.names import split_step_key
+from treadle.payloads import Payload
 from treadle.plan.model import Plan
 
 _SKIPPED = DagsterEventType.STEP_SKIPPED.value

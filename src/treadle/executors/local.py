@@ -15,19 +15,13 @@ from typing import Any
 from treadle.contexts import InitResourceContext
 from treadle.engine.driver import RunEnd
 from treadle.engine.machine import Launch, Skip
-from treadle.engine.resources import OpenResources, open_resources
+from treadle.engine.resources import OpenResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Workplace
 from treadle.errors import error_info
-from treadle.events import (
-    ComputeLogsCaptureData,
-    DagsterEvent,
-    DagsterEventType,
-    EngineEventData,
-    format_duration,
-    run_event,
-)
+from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
+from treadle.payloads import ComputeLogsCaptureData, EngineEventData
 
 _T = DagsterEventType
 
@@ -76,8 +70,9 @@ class InProcessExecutor:
             f"Starting initialization of resources {listed}.",
             EngineEventData(marker_start="resources"),
         )
+        self._open = OpenResources(place.job.resource_defs, place.config.resources, self._init_context)
         try:
-            self._open = open_resources(wanted, place.job.resource_defs, place.config.resources, self._init_context)
+            self._open.open(wanted)
         except Exception as error:
             yield self._note(
                 _T.RESOURCE_INIT_FAILURE,
