@@ -247,7 +247,7 @@ def test_exception_while_importing_is_told_with_its_line_and_kept_as_the_cause(p
     project.write("etl.py", "def connect():\n    raise ConnectionError('no route')\n\nconnect()\n")
     with pytest.raises(DagsterImportError) as raised:
         project.load("etl.py")
-    assert str(raised.value) == "etl.py:5: cannot be imported: ConnectionError: no route"
+    assert str(raised.value) == "etl.py:3: cannot be imported: ConnectionError: no route"
     assert isinstance(raised.value.__cause__, ConnectionError)
     assert "etl" not in sys.modules
 
@@ -260,7 +260,7 @@ def test_exception_in_a_module_is_told_with_the_module(project: Project) -> None
 def test_bad_definition_is_told_with_its_line(project: Project) -> None:
     project.write("etl.py", "@op\ndef clean(rows): pass\n\n@job\ndef nightly():\n    clean(row=1)\n")
     told = project.refusal("etl.py", DagsterImportError)
-    assert told.startswith("etl.py:5: cannot be imported: DagsterInvalidDefinitionError: ")
+    assert told.startswith("etl.py:7: cannot be imported: DagsterInvalidDefinitionError: ")
     assert 'Did you mean "rows"?' in told
 
 

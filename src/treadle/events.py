@@ -111,7 +111,7 @@ class StepKind(str, Enum):
     UNRESOLVED_COLLECT = "UNRESOLVED_COLLECT"
 
 
-class StepHandle(msgspec.Struct, frozen=True):
+class StepHandle(msgspec.Struct, frozen=True, gc=False):
     """Which step an event is about."""
 
     node_handle: NodeHandle
@@ -127,7 +127,7 @@ class StepHandle(msgspec.Struct, frozen=True):
         return self.node_handle
 
 
-class ResolvedFromDynamicStepHandle(msgspec.Struct, frozen=True):
+class ResolvedFromDynamicStepHandle(msgspec.Struct, frozen=True, gc=False):
     """Which step an event is about, where the step is one branch of a fan-out."""
 
     node_handle: NodeHandle
@@ -176,7 +176,7 @@ def _payload(name: str, *types: DagsterEventType) -> Any:
     return property(read, doc=f"The payload of {names}; CheckError for any other type.")
 
 
-class DagsterEvent(msgspec.Struct, frozen=True):
+class DagsterEvent(msgspec.Struct, frozen=True, gc=False):
     """An immutable fact about a run, equal by value.
 
     Step events carry a step key and handles, run events carry none. `message` is derived from the other fields unless
@@ -308,7 +308,7 @@ def _message_of(event: DagsterEvent) -> str:
 DagsterEvent.message = property(_message_of, doc="What happened, as a sentence.")  # type: ignore[assignment]
 
 
-class EventLogEntry(msgspec.Struct, frozen=True):
+class EventLogEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a run's log: an event, or a message that user code logged (then `dagster_event` is None)."""
 
     error_info: SerializableErrorInfo | None

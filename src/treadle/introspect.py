@@ -22,7 +22,7 @@ _COROUTINE = 0x80
 _ASYNC_GENERATOR = 0x200
 
 
-class Parameter(msgspec.Struct, frozen=True):
+class Parameter(msgspec.Struct, frozen=True, gc=False):
     """One named parameter of a function."""
 
     name: str
@@ -35,7 +35,7 @@ class Signature(msgspec.Struct, frozen=True):
     """What a function takes and says that it returns; annotations are real objects where they can be resolved."""
 
     name: str
-    parameters: list[Parameter]
+    parameters: tuple[Parameter, ...]
     returns: Any = MISSING
     has_varargs: bool = False
     has_varkeywords: bool = False
@@ -56,7 +56,7 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
     signature = inspect.signature(fn)
     hints = _resolve(inspect.unwrap(target))
     kinds = inspect.Parameter
-    parameters = [
+    parameters = tuple(
         Parameter(
             p.name,
             hints.get(p.name, p.annotation if p.annotation is not kinds.empty else MISSING),
@@ -65,7 +65,7 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
         )
         for p in signature.parameters.values()
         if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
-    ]
+    )
     return Signature(
         name=getattr(fn, "__name__", type(fn).__name__),
         parameters=parameters,
@@ -96,7 +96,7 @@ def _read_function(fn: types.FunctionType) -> Signature:
     ]
     return Signature(
         name=fn.__name__,
-        parameters=parameters,
+        parameters=tuple(parameters),
         returns=hints.get("return", MISSING),
         has_varargs=bool(code.co_flags & _VARARGS),
         has_varkeywords=bool(code.co_flags & _VARKEYWORDS),

@@ -81,7 +81,7 @@ def split_step_key(key: str) -> tuple[str, tuple[str, ...]]:
     return path, tuple(part[:-1] for part in keys)
 
 
-class NodeHandle(msgspec.Struct, frozen=True):
+class NodeHandle(msgspec.Struct, frozen=True, gc=False):
     """Where a node stands: its name in its graph, and the handle of that graph; `str()` gives the dotted path."""
 
     name: str

@@ -38,7 +38,7 @@ class RunFailureReason(str, Enum):
     UNKNOWN = "UNKNOWN"
 
 
-class StepOutputHandle(msgspec.Struct, frozen=True):
+class StepOutputHandle(msgspec.Struct, frozen=True, gc=False):
     """One output of one step; with a mapping key, one branch of a dynamic output."""
 
     step_key: str
@@ -49,7 +49,7 @@ class StepOutputHandle(msgspec.Struct, frozen=True):
 _NO_METADATA: Mapping[str, MetadataValue] = {}
 
 
-class TypeCheckData(msgspec.Struct, frozen=True, tag=True):
+class TypeCheckData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """What a type check said; `label` is the name of the input or output."""
 
     success: bool
@@ -58,7 +58,7 @@ class TypeCheckData(msgspec.Struct, frozen=True, tag=True):
     metadata: Mapping[str, MetadataValue] = _NO_METADATA
 
 
-class StepInputData(msgspec.Struct, frozen=True, tag=True):
+class StepInputData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of STEP_INPUT."""
 
     input_name: str
@@ -67,7 +67,7 @@ class StepInputData(msgspec.Struct, frozen=True, tag=True):
     type_name: str = "Any"
 
 
-class StepOutputData(msgspec.Struct, frozen=True, tag=True):
+class StepOutputData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of STEP_OUTPUT."""
 
     step_output_handle: StepOutputHandle
@@ -87,13 +87,13 @@ class StepOutputData(msgspec.Struct, frozen=True, tag=True):
         return self.step_output_handle.mapping_key
 
 
-class StepSuccessData(msgspec.Struct, frozen=True, tag=True):
+class StepSuccessData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of STEP_SUCCESS."""
 
     duration_ms: float
 
 
-class UserFailureData(msgspec.Struct, frozen=True, tag=True):
+class UserFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """What a `Failure` carried."""
 
     label: str
@@ -101,7 +101,7 @@ class UserFailureData(msgspec.Struct, frozen=True, tag=True):
     metadata: Mapping[str, MetadataValue] = _NO_METADATA
 
 
-class StepFailureData(msgspec.Struct, frozen=True, tag=True):
+class StepFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of STEP_FAILURE."""
 
     error: SerializableErrorInfo | None = None
@@ -118,14 +118,14 @@ class StepFailureData(msgspec.Struct, frozen=True, tag=True):
         return self.error.to_string()
 
 
-class StepRetryData(msgspec.Struct, frozen=True, tag=True):
+class StepRetryData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of STEP_UP_FOR_RETRY; `seconds_to_wait` is 0 where there is no delay."""
 
     error: SerializableErrorInfo | None = None
     seconds_to_wait: float = 0
 
 
-class LoadedInputData(msgspec.Struct, frozen=True, tag=True):
+class LoadedInputData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of LOADED_INPUT."""
 
     input_name: str
@@ -135,7 +135,7 @@ class LoadedInputData(msgspec.Struct, frozen=True, tag=True):
     metadata: Mapping[str, MetadataValue] = _NO_METADATA
 
 
-class HandledOutputData(msgspec.Struct, frozen=True, tag=True):
+class HandledOutputData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of HANDLED_OUTPUT."""
 
     output_name: str
@@ -143,32 +143,32 @@ class HandledOutputData(msgspec.Struct, frozen=True, tag=True):
     metadata: Mapping[str, MetadataValue] = _NO_METADATA
 
 
-class StepMaterializationData(msgspec.Struct, frozen=True, tag=True):
+class StepMaterializationData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of ASSET_MATERIALIZATION."""
 
     materialization: AssetMaterialization
     asset_lineage: list[Any] = []
 
 
-class AssetObservationData(msgspec.Struct, frozen=True, tag=True):
+class AssetObservationData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of ASSET_OBSERVATION."""
 
     asset_observation: AssetObservation
 
 
-class StepExpectationResultData(msgspec.Struct, frozen=True, tag=True):
+class StepExpectationResultData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of STEP_EXPECTATION_RESULT."""
 
     expectation_result: ExpectationResult
 
 
-class HookErroredData(msgspec.Struct, frozen=True, tag=True):
+class HookErroredData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of HOOK_ERRORED."""
 
     error: SerializableErrorInfo
 
 
-class EngineEventData(msgspec.Struct, frozen=True, tag=True):
+class EngineEventData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of ENGINE_EVENT, STEP_WORKER_* and RESOURCE_INIT_*."""
 
     metadata: Mapping[str, MetadataValue] = _NO_METADATA
@@ -177,7 +177,7 @@ class EngineEventData(msgspec.Struct, frozen=True, tag=True):
     marker_end: str | None = None
 
 
-class ComputeLogsCaptureData(msgspec.Struct, frozen=True, tag=True):
+class ComputeLogsCaptureData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of LOGS_CAPTURED."""
 
     file_key: str
@@ -188,7 +188,7 @@ class ComputeLogsCaptureData(msgspec.Struct, frozen=True, tag=True):
     shell_cmd: Any = None
 
 
-class JobFailureData(msgspec.Struct, frozen=True, tag=True):
+class JobFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of RUN_FAILURE."""
 
     error: SerializableErrorInfo | None = None
@@ -197,7 +197,7 @@ class JobFailureData(msgspec.Struct, frozen=True, tag=True):
     first_step_failure_event: Any = None
 
 
-class JobCanceledData(msgspec.Struct, frozen=True, tag=True):
+class JobCanceledData(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Payload of RUN_CANCELED."""
 
     error: SerializableErrorInfo | None = None

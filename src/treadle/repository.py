@@ -230,13 +230,14 @@ def _syntax_error(place: str, error: SyntaxError, path: Path | None) -> str:
 
 
 def _line_of(error: BaseException, path: Path | None) -> int | None:
-    """The line of the file that was being executed when the exception came."""
+    """The innermost line of the file from which the exception came."""
+    line = None
     frame = error.__traceback__
-    while frame is not None and path is not None:
+    while frame is not None:
         if frame.tb_frame.f_code.co_filename == str(path):
-            return frame.tb_lineno
+            line = frame.tb_lineno
         frame = frame.tb_next
-    return None
+    return line
 
 
 def _import_hint(error: BaseException, path: Path | None) -> str:

@@ -16,7 +16,7 @@ from treadle.cli.config_files import ConfigFileError, PlacedConfig, merge, merge
 # -- merging ----------------------------------------------------------------------------------------------------------
 
 configs = st.recursive(
-    st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2),
+    st.integers() | st.sampled_from([None, "x"]) | st.lists(st.integers(), max_size=2),
     lambda values: st.dictionaries(st.sampled_from("abc"), values, max_size=3),
     max_leaves=8,
 )

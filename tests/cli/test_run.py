@@ -266,7 +266,7 @@ def test_exception_while_importing_shows_the_users_frames_alone(treadle: Treadle
     assert told.code == Exit.NOT_LOADED
     lines = [line for line in told.err.splitlines() if set(line.strip()) - set("^~")]
     assert lines == [
-        "Error: broken.py:4: cannot be imported: ConnectionError: no route",
+        "Error: broken.py:2: cannot be imported: ConnectionError: no route",
         '  File "broken.py", line 4, in <module>',
         "    connect()",
         '  File "broken.py", line 2, in connect',

@@ -179,6 +179,7 @@ def test_optional_field_without_default_may_be_left_out() -> None:
         (int, EnvVar.int("X"), {"env": "X"}),
         (Pet, Dog(weight=3), {"dog": {"weight": 3.0}}),
         (Optional[Pet], None, None),
+        (Pet, None, None),
         (List[Pet], [Cat(kind="lion", lives=1)], [{"lion": {"lives": 1}}]),
         (Inner, Inner(a=5), {"a": 5, "b": "x"}),
         (Optional[Inner], Inner(a=5), {"a": 5, "b": "x"}),

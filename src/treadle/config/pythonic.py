@@ -312,7 +312,8 @@ def _member_of(info: FieldInfo, reading: _TypeReading) -> _Member:
         config_type = _with_defaults(config_type, _plain(default))
     elif default is not ABSENT:
         as_config = _plain(default, discriminator)
-        config_type = config_type if isinstance(config_type, schema.Selector) else _noneable(config_type)
+        is_choice = isinstance(config_type, schema.Selector) and default is not None
+        config_type = config_type if is_choice else _noneable(config_type)
     extra = info.json_schema_extra
     is_secret = isinstance(extra, dict) and bool(extra.get("dagster__is_secret"))
     field = sugar.Field(config_type, as_config, is_required, info.description, is_secret)

@@ -125,7 +125,7 @@ class Map(schema.Map):
         key = _type_argument("Map", key_type, ParameterCheckError)
         if not isinstance(key, Scalar):
             raise ParameterCheckError(
-                f'Param "key_type" of a Map is not a scalar: use str, int, float or bool. Got {key_type!r}.'
+                f'Param "key_type" of a Map must be a scalar: str, int, float or bool. Got {key_type!r}.'
             )
         check_argument("key_label_name", key_label_name, (str, types.NoneType))
         super().__init__(key, _type_argument("Map", inner_type, ParameterCheckError), key_label_name)
@@ -140,13 +140,12 @@ class ScalarUnion(schema.ScalarUnion):
         scalar = _type_argument("ScalarUnion", scalar_type, ParameterCheckError)
         if not isinstance(scalar, Scalar):
             raise ParameterCheckError(
-                f'Param "scalar_type" of a ScalarUnion is not a scalar: use int, float, str or bool. '
-                f"Got {scalar_type!r}."
+                f'Param "scalar_type" of a ScalarUnion must be a scalar: int, float, str or bool. Got {scalar_type!r}.'
             )
         other = _type_argument("ScalarUnion", non_scalar_schema, ParameterCheckError)
         if not isinstance(other, schema.Section | schema.Array | schema.Map):
             raise ParameterCheckError(
-                f'Param "non_scalar_schema" of a ScalarUnion is not a Shape, Permissive, Selector, Array or Map. '
+                f'Param "non_scalar_schema" of a ScalarUnion must be a Shape, Permissive, Selector, Array or Map. '
                 f"Got {non_scalar_schema!r}."
             )
         super().__init__(scalar, other)
@@ -285,8 +284,10 @@ def _refuse_types_of_values(raw: Any) -> None:
         )
     name = getattr(raw, "display_name", None)
     if isinstance(name, str):
+        # of Set[Int] the first word, of [Int] the word that users write for it
+        word = name.partition("[")[0] or "List"
         raise DagsterInvalidDefinitionError(
-            f"Cannot use {name} in the context of a config field. It is a type for inputs and outputs, checked when "
+            f"Cannot use {word} in the context of a config field. It is a type for inputs and outputs, checked when "
             f"values are passed. Please use a python list (e.g. [int]) or Array(int) for a list, a dict of fields or "
             f"Shape for a section, Noneable(int) for what may be None, and int, float, str, bool for scalars."
         )

@@ -23,7 +23,7 @@ from treadle.errors import (
 # -- edges -----------------------------------------------------------------------------------------------
 
 
-class DependencyDefinition(msgspec.Struct, frozen=True):
+class DependencyDefinition(msgspec.Struct, frozen=True, gc=False):
     """An input comes from one output of one node."""
 
     node: str
@@ -49,7 +49,7 @@ class MultiDependencyDefinition(msgspec.Struct, frozen=True):
         return [dep for dep in self.dependencies if isinstance(dep, DependencyDefinition)]
 
 
-class DynamicCollectDependencyDefinition(msgspec.Struct, frozen=True):
+class DynamicCollectDependencyDefinition(msgspec.Struct, frozen=True, gc=False):
     """An input is the list of what every branch below a dynamic output gave."""
 
     node_name: str

@@ -77,7 +77,7 @@ class GraphDefinition(Composable):
         self.output_mappings = list(output_mappings or ())
         _check_edges(self)
         self.input_dict = _graph_inputs(self, input_defs)
-        self.positional_inputs = list(self.input_dict)
+        self.positional_inputs = tuple(self.input_dict)
         self.output_levels: dict[str, int] = {}
         self.output_dict = _graph_outputs(self)
         self._order = _sort_nodes(self)

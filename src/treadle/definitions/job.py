@@ -197,7 +197,7 @@ class JobDefinition:
             if key not in self.resource_defs:
                 available = sorted(self._given_resources)
                 raise DagsterInvalidDefinitionError(
-                    f'job "{self.name}": {requirer} required by the job was not provided. Please provide a resource for '
+                    f'job "{self.name}": {requirer} was not provided. Please provide a resource for '
                     f'key "{key}" in resource_defs.{names.nearest(key, available)} Available resource keys: {available}.'
                 )
 

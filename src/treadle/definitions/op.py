@@ -76,14 +76,10 @@ class OpDefinition(Composable):
         self.input_dict: dict[str, InputDefinition] = {port.name: port for port in input_defs}
         self.output_dict: dict[str, OutputDefinition] = _unique(output_defs, self.name)
         self.output_levels = {name: int(port.is_dynamic) for name, port in self.output_dict.items()}
-        self.positional_inputs = [p for p in self.call.input_names if p in self.input_dict] or (
-            list(self.input_dict) if signature is None else []
-        )
+        self.positional_inputs: tuple[str, ...] = self.call.input_names if signature else tuple(self.input_dict)
         self._config_schema = config_schema
         self.config_field = _read_config_field(self.name, config_schema, self.call)
-        self.required_resource_keys = _read_resource_keys(required_resource_keys, self.name) | frozenset(
-            self.call.resource_params
-        )
+        self.required_resource_keys = _read_resource_keys(required_resource_keys, self.name, self.call)
 
     @property
     def input_defs(self) -> list[InputDefinition]:
@@ -152,6 +148,10 @@ class OpDefinition(Composable):
         return f"<OpDefinition {self.name}>"
 
 
+_NOTHING: Mapping[str, Any] = {}
+_NO_KEYS: frozenset[str] = frozenset()
+
+
 class _CallShape:
     """How the function wants to be called: which parameters are the context, the config, resources, inputs."""
 
@@ -161,8 +161,9 @@ class _CallShape:
         self.context_name: str | None = None
         self.config_class: Any = None
         self.has_config_param = False
-        self.resource_params: dict[str, Any] = {}
-        self.input_names: list[str] = []
+        # Shared or immutable while empty: an op of a large job should add little for the garbage collector to walk.
+        self.resource_params: Mapping[str, Any] = _NOTHING
+        self.input_names: tuple[str, ...] = ()
         self.takes_any = signature is None or signature.has_varkeywords
         if signature is None:
             return
@@ -178,9 +179,9 @@ class _CallShape:
                 self.has_config_param = True
                 self.config_class = parameter.annotation
             elif is_resource_annotation(parameter.annotation):
-                self.resource_params[parameter.name] = parameter.annotation
+                self.resource_params = {**self.resource_params, parameter.name: parameter.annotation}
             else:
-                self.input_names.append(parameter.name)
+                self.input_names += (parameter.name,)
 
 
 def _read_inputs(
@@ -349,12 +350,12 @@ def _read_config_field(op_name: str, config_schema: Any, call: _CallShape) -> Fi
         ) from error
 
 
-def _read_resource_keys(keys: Any, op_name: str) -> frozenset[str]:
+def _read_resource_keys(keys: Any, op_name: str, call: _CallShape) -> frozenset[str]:
     if keys is None:
-        return frozenset()
+        return frozenset(call.resource_params) if call.resource_params else _NO_KEYS
     if not isinstance(keys, (set, frozenset)) or not all(isinstance(key, str) for key in keys):
         raise ParameterCheckError(f'Op "{op_name}": Param "required_resource_keys" is not a set of str. Got {keys!r}.')
-    return frozenset(keys)
+    return frozenset(keys) | frozenset(call.resource_params)
 
 
 def _check_retry_policy(policy: Any, op_name: str) -> RetryPolicy | None:

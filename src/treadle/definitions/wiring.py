@@ -22,7 +22,7 @@ from treadle.errors import DagsterInvalidDefinitionError
 from treadle.names import NodeHandle
 
 
-class Wire(msgspec.Struct, frozen=True):
+class Wire(msgspec.Struct, frozen=True, gc=False):
     """One output of one op, by the op's dotted path."""
 
     path: str
@@ -31,7 +31,7 @@ class Wire(msgspec.Struct, frozen=True):
     is_dynamic: bool = False
 
 
-class WiredInput(msgspec.Struct, frozen=True):
+class WiredInput(msgspec.Struct, frozen=True, gc=False):
     """Where an input comes from: `output` and `collect` have one wire, `list` any number, `job_input` a name.
 
     An element of a list may be the name of an input of the job. `config` is an input of a graph inside the job that

@@ -7,7 +7,7 @@ same state. No clock, no I/O, no threads, no randomness: time comes in as `resum
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from treadle.plan.model import UNKNOWN_KEY, Fan, FromCollect, FromList, FromOutp
 KnownInputs = Mapping[str, StepOutputHandle | list[StepOutputHandle]]
 
 
-class Launch(msgspec.Struct, frozen=True):
+class Launch(msgspec.Struct, frozen=True, gc=False):
     """Start an attempt at a step."""
 
     step_key: str
@@ -34,21 +34,21 @@ class Launch(msgspec.Struct, frozen=True):
     inputs: KnownInputs
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Call `resume(step_key)` after so many seconds."""
 
     step_key: str
     seconds: float
 
 
-class Skip(msgspec.Struct, frozen=True):
+class Skip(msgspec.Struct, frozen=True, gc=False):
     """Tell the log that a step is skipped: an output that it needs was not produced."""
 
     step_key: str
     path: str
 
 
-class Note(msgspec.Struct, frozen=True):
+class Note(msgspec.Struct, frozen=True, gc=False):
     """Tell the log, as an error message, that a step cannot run."""
 
     step_key: str
@@ -97,7 +97,7 @@ class Track:
         #: outputs of the last attempt: None, or the mapping keys of a dynamic one, in order
         self.produced: dict[str, list[str] | None] = {}
         #: of an EXPANDED track: its branches, in the order of the mapping keys
-        self.branches: list[Track] = []
+        self.branches: Sequence[Track] = ()
 
     @property
     def is_template(self) -> bool:
@@ -408,7 +408,7 @@ class Machine:
         )
         return f"Dependencies for step {track.key} failed: {missing}. Not executing."
 
-    def _sources(self, track: Track, source: FromOutput | FromCollect) -> list[Track]:
+    def _sources(self, track: Track, source: FromOutput | FromCollect) -> Sequence[Track]:
         if isinstance(source, FromOutput) or source.is_dynamic:
             return [self._upstream_track(track, source.path)]
         group = self._group(track, source)

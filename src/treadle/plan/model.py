@@ -14,7 +14,7 @@ from treadle.names import step_key as step_key
 from treadle.outcomes import RetryPolicy
 
 
-class FromOutput(msgspec.Struct, frozen=True, tag=True):
+class FromOutput(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A value that another step produces.
 
     Where the output is dynamic the step is one branch below it, and takes the value under its own mapping key.
@@ -25,13 +25,13 @@ class FromOutput(msgspec.Struct, frozen=True, tag=True):
     is_dynamic: bool = False
 
 
-class FromList(msgspec.Struct, frozen=True, tag=True):
+class FromList(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A list of values that other steps produce; those that were skipped are left out."""
 
     items: tuple[FromOutput, ...]
 
 
-class FromCollect(msgspec.Struct, frozen=True, tag=True):
+class FromCollect(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The list of what every branch below a dynamic output gave, in the order of the branches."""
 
     path: str
@@ -42,7 +42,7 @@ class FromCollect(msgspec.Struct, frozen=True, tag=True):
 Source = FromOutput | FromList | FromCollect
 
 
-class StepInput(msgspec.Struct, frozen=True):
+class StepInput(msgspec.Struct, frozen=True, gc=False):
     """One connected input of a step. Inputs from config, defaults or the caller concern only who runs the step."""
 
     name: str
@@ -51,7 +51,7 @@ class StepInput(msgspec.Struct, frozen=True):
     has_value: bool = True
 
 
-class StepOutput(msgspec.Struct, frozen=True):
+class StepOutput(msgspec.Struct, frozen=True, gc=False):
     """One output of a step."""
 
     name: str
@@ -59,14 +59,14 @@ class StepOutput(msgspec.Struct, frozen=True):
     is_dynamic: bool = False
 
 
-class Fan(msgspec.Struct, frozen=True):
+class Fan(msgspec.Struct, frozen=True, gc=False):
     """A dynamic output that multiplies the steps below it."""
 
     path: str
     output: str
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """A node in a plan. Below a fan it is a template: each mapping key makes a step of its own."""
 
     path: str
@@ -97,7 +97,7 @@ class Step(msgspec.Struct, frozen=True):
         return found
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """A job compiled for one run: its steps by path, each after those that it needs."""
 
     job_name: str

@@ -1,0 +1,115 @@
+"""Names of later stages: a file that imports them loads, and using one says in one sentence that it is not there yet."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import typing
+import warnings
+
+import pytest
+
+import treadle
+from treadle import NotInThisVersionError, later
+
+
+@pytest.mark.parametrize("name", sorted(later.NAMES))
+def test_name_of_a_later_stage_can_be_imported_and_refuses_to_be_called(name: str) -> None:
+    found = getattr(treadle, name)
+    with pytest.raises(NotInThisVersionError) as caught:
+        found()
+    message = str(caught.value)
+    assert message.startswith(f"{name} is not in Treadle yet: ")
+    assert message.count(". ") == 0
+    assert message.endswith(".")
+
+
+def test_no_name_is_both_there_and_yet_to_come() -> None:
+    assert later.NAMES & set(treadle.__all__) == set()
+
+
+def test_sentence_says_what_it_comes_with() -> None:
+    with pytest.raises(NotInThisVersionError, match="schedules come in a later version"):
+        treadle.schedule(cron_schedule="0 0 * * *")
+    with pytest.raises(NotInThisVersionError, match="Pipes comes in a later version"):
+        treadle.PipesSubprocessClient()
+
+
+def test_attribute_of_a_later_name_is_refused_by_its_full_name() -> None:
+    with pytest.raises(NotInThisVersionError, match=r"^AutomationCondition\.eager is not in Treadle yet"):
+        treadle.AutomationCondition.eager()
+
+
+def test_subclass_of_a_later_name_is_refused() -> None:
+    with pytest.raises(NotInThisVersionError, match=r"^Component is not in Treadle yet"):
+
+        class _Mine(treadle.Component): ...
+
+
+def test_decorator_of_a_later_stage_is_refused_where_it_stands() -> None:
+    with pytest.raises(NotInThisVersionError, match=r"^asset is not in Treadle yet: assets come"):
+
+        @treadle.asset
+        def _prices() -> int:
+            return 1
+
+
+def test_iteration_over_a_later_enumeration_is_refused() -> None:
+    with pytest.raises(NotInThisVersionError, match="AssetCheckSeverity"):
+        list(treadle.AssetCheckSeverity)
+
+
+def test_later_name_may_stand_in_annotations() -> None:
+    def annotated(
+        context: treadle.AssetExecutionContext,
+        keys: typing.Optional[treadle.AssetSelection] = None,
+        window: treadle.TimeWindow | None = None,
+        partitions: treadle.PartitionsDefinition[str] | None = None,
+    ) -> list[treadle.SourceAsset]: ...
+
+    assert typing.get_type_hints(annotated)["context"] is treadle.AssetExecutionContext
+
+
+def test_tools_that_look_at_every_name_of_a_module_are_not_disturbed() -> None:
+    assert not hasattr(treadle.AssetSelection, "all")
+    assert getattr(treadle.AssetSelection, "__wrapped__", None) is None
+    assert not isinstance(3, treadle.AssetSelection)
+    assert repr(treadle.AssetSelection) == "<AssetSelection: not in Treadle yet>"
+    assert pickle.loads(pickle.dumps(treadle.AssetSelection)) is treadle.AssetSelection
+
+
+def test_file_with_an_import_of_a_later_name_loads_and_its_jobs_run() -> None:
+    code = (
+        "from treadle import AssetExecutionContext, AssetSelection, DailyPartitionsDefinition, job, op, schedule, sensor\n"
+        "@op\n"
+        "def one(): return 1\n"
+        "@job\n"
+        "def a_job(): one()\n"
+        "assert a_job.execute_in_process().success\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_except_clauses_and_warning_filters_of_the_original_go_on_working() -> None:
+    assert issubclass(treadle.DagsterUnknownPartitionError, treadle.DagsterError)
+    with warnings.catch_warnings():
+        for category in (
+            treadle.BetaWarning,
+            treadle.PreviewWarning,
+            treadle.SupersessionWarning,
+            treadle.ConfigArgumentWarning,
+            treadle.ExperimentalWarning,
+        ):
+            warnings.filterwarnings("ignore", category=category)
+
+
+def test_import_of_treadle_does_not_make_later_names() -> None:
+    code = "import sys, treadle; assert 'treadle.later' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_misspelt_later_name_is_suggested() -> None:
+    with pytest.raises(AttributeError, match="Did you mean 'AssetSelection'"):
+        treadle.AssetSelecton
