@@ -232,7 +232,7 @@ def draw() -> None:
         top += band + BAND_GAP
     _draw_words(axes, height, *_draw_arcs(axes, present, middles))
     PICTURE.parent.mkdir(exist_ok=True)
-    figure.savefig(PICTURE, dpi=150, metadata={"Software": None})
+    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
 
 
 def _draw_layer(
@@ -245,7 +245,11 @@ def _draw_layer(
     axes.add_patch(
         FancyBboxPatch((CHIPS_START, top), CHIPS_END - CHIPS_START, band, boxstyle=style, fc=(*colour, 0.10), ec="none")
     )
-    label = " | ".join(layer)
+    label = (
+        "\n".join(" | ".join(layer[at : at + 2]) for at in range(0, len(layer), 2))
+        if len(layer) > 3
+        else " | ".join(layer)
+    )
     axes.text(LABEL_END, top + band / 2, label, ha="right", va="center", color=colour, fontsize=10, fontweight="bold")
     about = _about(layer)
     room = CHIPS_END - 0.4 - max(chip.x + chip.width for chip in chips)

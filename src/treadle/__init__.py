@@ -78,9 +78,6 @@ if TYPE_CHECKING:
         InitResourceContext as InitResourceContext,
     )
     from treadle.contexts import (
-        InputContext as InputContext,
-    )
-    from treadle.contexts import (
         OpExecutionContext as OpExecutionContext,
     )
     from treadle.contexts import (
@@ -88,9 +85,6 @@ if TYPE_CHECKING:
     )
     from treadle.contexts import (
         OpExecutionContext as SystemComputeExecutionContext,
-    )
-    from treadle.contexts import (
-        OutputContext as OutputContext,
     )
     from treadle.definitions.compose import (
         DependencyDefinition as DependencyDefinition,
@@ -137,14 +131,53 @@ if TYPE_CHECKING:
     from treadle.definitions.configured import (
         configured as configured,
     )
+    from treadle.definitions.container import (
+        Definitions as Definitions,
+    )
+    from treadle.definitions.container import (
+        LazyDefinitions as LazyDefinitions,
+    )
+    from treadle.definitions.container import (
+        create_repository_using_definitions_args as create_repository_using_definitions_args,
+    )
+    from treadle.definitions.container import (
+        load_definitions_from_current_module as load_definitions_from_current_module,
+    )
+    from treadle.definitions.container import (
+        load_definitions_from_module as load_definitions_from_module,
+    )
+    from treadle.definitions.container import (
+        load_definitions_from_modules as load_definitions_from_modules,
+    )
+    from treadle.definitions.container import (
+        load_definitions_from_package_module as load_definitions_from_package_module,
+    )
+    from treadle.definitions.container import (
+        load_definitions_from_package_name as load_definitions_from_package_name,
+    )
+    from treadle.definitions.container import (
+        with_resources as with_resources,
+    )
     from treadle.definitions.executors import (
         ExecutorDefinition as ExecutorDefinition,
+    )
+    from treadle.definitions.executors import (
+        ExecutorRequirement as ExecutorRequirement,
     )
     from treadle.definitions.executors import (
         executor as executor,
     )
     from treadle.definitions.executors import (
         in_process_executor as in_process_executor,
+    )
+    from treadle.definitions.executors import (
+        multi_or_in_process_executor as multi_or_in_process_executor,
+    )
+    from treadle.definitions.executors import (
+        multiple_process_executor_requirements as multiple_process_executor_requirements,
+    )
+    from treadle.definitions.executors import (
+        multiprocess_executor as multiprocess_executor,
     )
     from treadle.definitions.graph import (
         GraphDefinition as GraphDefinition,
@@ -250,6 +283,15 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.ports import (
         OutputMapping as OutputMapping,
+    )
+    from treadle.definitions.repositories import (
+        RepositoryData as RepositoryData,
+    )
+    from treadle.definitions.repositories import (
+        RepositoryDefinition as RepositoryDefinition,
+    )
+    from treadle.definitions.repositories import (
+        repository as repository,
     )
     from treadle.definitions.resources import (
         ResourceDefinition as ResourceDefinition,
@@ -406,6 +448,15 @@ if TYPE_CHECKING:
     )
     from treadle.instance import (
         DagsterInstance as DagsterInstance,
+    )
+    from treadle.instance import (
+        instance_for_test as instance_for_test,
+    )
+    from treadle.io_contexts import (
+        InputContext as InputContext,
+    )
+    from treadle.io_contexts import (
+        OutputContext as OutputContext,
     )
     from treadle.later import (
         MAX_RUNTIME_SECONDS_TAG as MAX_RUNTIME_SECONDS_TAG,
@@ -602,6 +653,30 @@ if TYPE_CHECKING:
     from treadle.payloads import (
         UserFailureData as UserFailureData,
     )
+    from treadle.records import (
+        DagsterRunStatsSnapshot as DagsterRunStatsSnapshot,
+    )
+    from treadle.records import (
+        EventLogRecord as EventLogRecord,
+    )
+    from treadle.records import (
+        EventRecordsFilter as EventRecordsFilter,
+    )
+    from treadle.records import (
+        EventRecordsResult as EventRecordsResult,
+    )
+    from treadle.records import (
+        RunRecord as RunRecord,
+    )
+    from treadle.records import (
+        RunStepKeyStatsSnapshot as RunStepKeyStatsSnapshot,
+    )
+    from treadle.records import (
+        RunStepMarker as RunStepMarker,
+    )
+    from treadle.records import (
+        StepEventStatus as StepEventStatus,
+    )
     from treadle.results import (
         ExecuteInProcessResult as ExecuteInProcessResult,
     )
@@ -730,7 +805,7 @@ _HOMES: dict[str, str] = {
         Array Field Map Noneable Permissive ScalarUnion Selector Shape
     """,
     "treadle.contexts": """
-        HookContext InitLoggerContext InitResourceContext InputContext OpExecutionContext OutputContext
+        HookContext InitLoggerContext InitResourceContext OpExecutionContext
     """,
     "treadle.definitions.compose": """
         DependencyDefinition DynamicCollectDependencyDefinition MappedInputPlaceholder MultiDependencyDefinition
@@ -744,8 +819,14 @@ _HOMES: dict[str, str] = {
     "treadle.definitions.configured": """
         configured
     """,
+    "treadle.definitions.container": """
+        Definitions LazyDefinitions create_repository_using_definitions_args
+        load_definitions_from_current_module load_definitions_from_module load_definitions_from_modules
+        load_definitions_from_package_module load_definitions_from_package_name with_resources
+    """,
     "treadle.definitions.executors": """
-        ExecutorDefinition executor in_process_executor
+        ExecutorDefinition ExecutorRequirement executor in_process_executor multi_or_in_process_executor
+        multiple_process_executor_requirements multiprocess_executor
     """,
     "treadle.definitions.graph": """
         GraphDefinition graph
@@ -769,6 +850,9 @@ _HOMES: dict[str, str] = {
     "treadle.definitions.ports": """
         DynamicOut DynamicOutputDefinition GraphIn GraphOut In InputDefinition InputMapping Out OutputDefinition
         OutputMapping
+    """,
+    "treadle.definitions.repositories": """
+        RepositoryData RepositoryDefinition repository
     """,
     "treadle.definitions.resources": """
         ResourceDefinition ResourceParam make_values_resource resource
@@ -795,7 +879,10 @@ _HOMES: dict[str, str] = {
         DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
     """,
     "treadle.instance": """
-        DagsterInstance
+        DagsterInstance instance_for_test
+    """,
+    "treadle.io_contexts": """
+        InputContext OutputContext
     """,
     "treadle.later": """
         BetaWarning ConfigArgumentWarning DagsterUnknownPartitionError MAX_RUNTIME_SECONDS_TAG PreviewWarning
@@ -823,6 +910,10 @@ _HOMES: dict[str, str] = {
         HookErroredData JobCanceledData JobFailureData LoadedInputData RunFailureReason
         StepExpectationResultData StepFailureData StepInputData StepMaterializationData StepOutputData
         StepOutputHandle StepRetryData StepSuccessData TypeCheckData UserFailureData
+    """,
+    "treadle.records": """
+        DagsterRunStatsSnapshot EventLogRecord EventRecordsFilter EventRecordsResult RunRecord
+        RunStepKeyStatsSnapshot RunStepMarker StepEventStatus
     """,
     "treadle.results": """
         ExecuteInProcessResult ExecutionResult
@@ -879,41 +970,49 @@ __all__ = [
     "DagsterInvalidPropertyError", "DagsterInvalidPythonicConfigDefinitionError", "DagsterInvalidSubsetError",
     "DagsterInvariantViolationError", "DagsterJobMetadataValue", "DagsterLogManager",
     "DagsterMaxRetriesExceededError", "DagsterResourceFunctionError", "DagsterRun", "DagsterRunAlreadyExists",
-    "DagsterRunMetadataValue", "DagsterRunNotFoundError", "DagsterRunStatus", "DagsterStepOutputNotFoundError",
-    "DagsterSubprocessError", "DagsterType", "DagsterTypeCheckDidNotPass", "DagsterTypeCheckError",
-    "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoadingError", "DagsterUnknownPartitionError",
-    "DagsterUnknownResourceError", "DagsterUnknownStepStateError", "DagsterUnmetExecutorRequirementsError",
-    "DagsterUserCodeExecutionError", "DataVersion", "DependencyDefinition", "Dict",
-    "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput", "DynamicOutputDefinition",
-    "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource", "EvaluationError", "EventLogEntry",
-    "EventMetadata", "ExecuteInProcessResult", "ExecutionResult", "ExecutorDefinition", "ExpectationResult",
-    "ExperimentalWarning", "Failure", "Field", "FilesystemIOManager", "Float", "FloatMetadataValue",
-    "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
-    "HookErroredData", "HookExecutionError", "IOManager", "IOManagerDefinition", "In", "InMemoryIOManager",
-    "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext", "InitResourceContext",
-    "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition", "InputMapping", "Int",
-    "IntMetadataValue", "IntSource", "Jitter", "JobCanceledData", "JobDefinition", "JobFailureData",
-    "JsonMetadataValue", "List", "LoadedInputData", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG", "Map",
-    "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataValue", "MultiDependencyDefinition", "Node",
-    "NodeHandle", "NodeInvocation", "Noneable", "NotInThisVersionError", "NotebookMetadataValue", "Nothing",
+    "DagsterRunMetadataValue", "DagsterRunNotFoundError", "DagsterRunStatsSnapshot", "DagsterRunStatus",
+    "DagsterStepOutputNotFoundError", "DagsterSubprocessError", "DagsterType", "DagsterTypeCheckDidNotPass",
+    "DagsterTypeCheckError", "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoadingError",
+    "DagsterUnknownPartitionError", "DagsterUnknownResourceError", "DagsterUnknownStepStateError",
+    "DagsterUnmetExecutorRequirementsError", "DagsterUserCodeExecutionError", "DataVersion", "Definitions",
+    "DependencyDefinition", "Dict", "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput",
+    "DynamicOutputDefinition", "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource",
+    "EvaluationError", "EventLogEntry", "EventLogRecord", "EventMetadata", "EventRecordsFilter",
+    "EventRecordsResult", "ExecuteInProcessResult", "ExecutionResult", "ExecutorDefinition",
+    "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning", "Failure", "Field",
+    "FilesystemIOManager", "Float", "FloatMetadataValue", "GraphDefinition", "GraphIn", "GraphOut",
+    "HandledOutputData", "HookContext", "HookDefinition", "HookErroredData", "HookExecutionError", "IOManager",
+    "IOManagerDefinition", "In", "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult",
+    "InitLoggerContext", "InitResourceContext", "InputContext", "InputDefinition", "InputManager",
+    "InputManagerDefinition", "InputMapping", "Int", "IntMetadataValue", "IntSource", "Jitter",
+    "JobCanceledData", "JobDefinition", "JobFailureData", "JsonMetadataValue", "LazyDefinitions", "List",
+    "LoadedInputData", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG", "Map", "MappedInputPlaceholder",
+    "MarkdownMetadataValue", "MetadataValue", "MultiDependencyDefinition", "Node", "NodeHandle",
+    "NodeInvocation", "Noneable", "NotInThisVersionError", "NotebookMetadataValue", "Nothing",
     "NullMetadataValue", "OpDefinition", "OpExecutionContext", "Optional", "Out", "Output", "OutputContext",
     "OutputDefinition", "OutputMapping", "ParameterCheckError", "PartialResource", "PathMetadataValue",
     "Permissive", "PermissiveConfig", "PipelineRun", "PipelineRunStatus", "PipelineRunsFilter",
     "PoolMetadataValue", "PreviewWarning", "PythonArtifactMetadataValue", "PythonObjectDagsterType",
-    "ResolvedFromDynamicStepHandle", "ResourceDefinition", "ResourceDependency", "ResourceParam", "RetryPolicy",
-    "RetryRequested", "RunConfig", "RunFailureReason", "RunsFilter", "ScalarUnion", "Selector",
-    "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepExpectationResultData",
-    "StepFailureData", "StepHandle", "StepInputData", "StepKind", "StepMaterializationData", "StepOutputData",
-    "StepOutputHandle", "StepRetryData", "StepSuccessData", "String", "StringSource", "SupersessionWarning",
-    "SystemComputeExecutionContext", "TableColumn", "TableColumnConstraints", "TableColumnDep",
-    "TableColumnLineage", "TableColumnLineageMetadataValue", "TableConstraints", "TableMetadataValue",
-    "TableRecord", "TableSchema", "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue",
-    "Tuple", "TypeCheck", "TypeCheckContext", "TypeCheckData", "UrlMetadataValue", "UserFailureData",
-    "__version__", "check_dagster_type", "colored_console_logger", "configured", "dagster_type_loader",
-    "default_loggers", "executor", "failure_hook", "fs_io_manager", "get_dagster_logger", "graph",
-    "in_process_executor", "input_manager", "io_manager", "job", "json_console_logger", "logger",
-    "make_python_type_usable_as_dagster_type", "make_values_resource", "mem_io_manager", "op", "resource",
-    "solid", "success_hook", "usable_as_dagster_type", "validate_run_config",
+    "RepositoryData", "RepositoryDefinition", "ResolvedFromDynamicStepHandle", "ResourceDefinition",
+    "ResourceDependency", "ResourceParam", "RetryPolicy", "RetryRequested", "RunConfig", "RunFailureReason",
+    "RunRecord", "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter", "ScalarUnion", "Selector",
+    "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepEventStatus",
+    "StepExpectationResultData", "StepFailureData", "StepHandle", "StepInputData", "StepKind",
+    "StepMaterializationData", "StepOutputData", "StepOutputHandle", "StepRetryData", "StepSuccessData",
+    "String", "StringSource", "SupersessionWarning", "SystemComputeExecutionContext", "TableColumn",
+    "TableColumnConstraints", "TableColumnDep", "TableColumnLineage", "TableColumnLineageMetadataValue",
+    "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema", "TableSchemaMetadataValue",
+    "TextMetadataValue", "TimestampMetadataValue", "Tuple", "TypeCheck", "TypeCheckContext", "TypeCheckData",
+    "UrlMetadataValue", "UserFailureData", "__version__", "check_dagster_type", "colored_console_logger",
+    "configured", "create_repository_using_definitions_args", "dagster_type_loader", "default_loggers",
+    "executor", "failure_hook", "fs_io_manager", "get_dagster_logger", "graph", "in_process_executor",
+    "input_manager", "instance_for_test", "io_manager", "job", "json_console_logger",
+    "load_definitions_from_current_module", "load_definitions_from_module", "load_definitions_from_modules",
+    "load_definitions_from_package_module", "load_definitions_from_package_name", "logger",
+    "make_python_type_usable_as_dagster_type", "make_values_resource", "mem_io_manager",
+    "multi_or_in_process_executor", "multiple_process_executor_requirements", "multiprocess_executor", "op",
+    "repository", "resource", "solid", "success_hook", "usable_as_dagster_type", "validate_run_config",
+    "with_resources",
 ]
 # fmt: on
 

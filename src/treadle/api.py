@@ -19,7 +19,12 @@ from treadle.definitions.run_config import ResolvedConfig
 from treadle.engine.driver import Driver
 from treadle.engine.machine import Machine
 from treadle.engine.workplace import Workplace
-from treadle.errors import CheckError, DagsterInvalidDefinitionError, ParameterCheckError
+from treadle.errors import (
+    CheckError,
+    DagsterInvalidDefinitionError,
+    DagsterInvalidInvocationError,
+    ParameterCheckError,
+)
 from treadle.events import DagsterEvent, EventLogEntry
 from treadle.executors.local import InProcessExecutor
 from treadle.instance import DagsterInstance
@@ -34,7 +39,7 @@ class InProcessRun:
     """One run in this process: everything is there before the first event, `events` drives it."""
 
     def __init__(
-        self, setup: Setup, instance: DagsterInstance, *, raise_on_error: bool, loggers: list[Any] | None = None
+        self, setup: Setup, instance: DagsterInstance, *, raise_on_error: bool, is_quiet: bool = False
     ) -> None:
         job, run = setup.job, setup.run
         plan = compile_plan(job)
@@ -42,11 +47,11 @@ class InProcessRun:
         self.instance = instance
         self.run = instance.add_run(run)
 
-        def record(level: int, text: str, step_key: str | None, _extra: Mapping[str, Any] | None) -> None:
-            instance.record_message(run.run_id, level, text, step_key)
+        def record(level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
+            instance.record_message(run.run_id, level, text, step_key, (extra or {}).get("exc_text"))
 
-        used = loggers if loggers is not None else _make_loggers(job, setup.config, run.run_id)
-        log = RunLog(run.run_id, job.name, used, record, run.tags)
+        loggers = _make_loggers(job, setup.config, run.run_id, is_quiet)
+        log = RunLog(run.run_id, job.name, loggers, record, run.tags)
         self.place = Workplace(RunFacts(run, job, instance, log), plan, setup.config, setup.input_values)
         self.driver = Driver(
             Machine(plan, limit=1, stops_at_failure=raise_on_error),
@@ -119,11 +124,12 @@ def iterate_in_process(
     """Run a job in this process; yields its events as they happen, each after it was logged.
 
     Closing the iterator early ends the run. `on_message` is called with each message that user code logs; `is_quiet`
-    turns the job's loggers off. Everything is checked before this returns, not at the first event.
+    leaves out the console logger that a job has by default. Everything is checked before this returns, not at the first event.
     """
     setup = _set_up(job, run_config, options)
     instance = options.instance or DagsterInstance.ephemeral()
-    run = InProcessRun(setup, instance, raise_on_error=raise_on_error, loggers=[] if is_quiet else None)
+    run = InProcessRun(setup, instance, raise_on_error=raise_on_error, is_quiet=is_quiet)
+    run.place.captured = None  # nobody asks an iterator for values: each is let go when no step needs it
     if on_message is not None:
 
         def listen(entry: EventLogEntry) -> None:
@@ -186,19 +192,21 @@ def _in_process_job(job: JobDefinition, resources: Mapping[str, Any] | None) -> 
 
 def _check_values_given(job: JobDefinition, config: ResolvedConfig, values: Mapping[str, Any]) -> None:
     for name, port in job.graph.input_dict.items():
-        if name not in values and name not in config.job_inputs and not port.has_default_value and not port.is_nothing:
-            raise DagsterInvalidDefinitionError(
+        if port.has_default_value or port.is_nothing or port.input_manager_key is not None:
+            continue
+        if name not in values and name not in config.job_inputs:
+            raise DagsterInvalidInvocationError(
                 f'job "{job.name}": the top-level input "{name}" has no value and no way of being resolved: its type '
                 f"{port.dagster_type.display_name} cannot be loaded from config. Give it with input_values={{{name!r}: "
                 f"...}}."
             )
 
 
-def _make_loggers(job: JobDefinition, config: ResolvedConfig, run_id: str) -> list[Any]:
+def _make_loggers(job: JobDefinition, config: ResolvedConfig, run_id: str, is_quiet: bool) -> list[Any]:
     """The loggers of a run: those named in run config, else the console for a job that defines none."""
     chosen = config.loggers
     if chosen is None:
-        if job.has_specified_loggers:
+        if job.has_specified_loggers or is_quiet:
             return []
         chosen = {"console": {"log_level": "DEBUG", "name": "dagster"}}
     made = []

@@ -1,7 +1,7 @@
-"""What user code is handed, and the build_*_context functions for tests.
+"""What user code is handed: an op's body, a hook, a resource, a logger.
 
-One small class for each kind of reader: an op's body, an IO manager, a hook, a resource, a logger. The engine makes
-them when user code asks for one; they decide nothing.
+One small class for each kind of reader; IO managers have theirs in `io_contexts`. The engine makes them when user code
+asks for one, `definitions.built` makes them for tests. They decide nothing.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+from treadle.checks import show
 from treadle.errors import (
     CheckError,
-    DagsterInvalidMetadata,
     DagsterInvalidPropertyError,
     DagsterInvariantViolationError,
+    ParameterCheckError,
 )
-from treadle.introspect import MISSING
 from treadle.logs import DagsterLogManager, RunLog, active_context, system_log
-from treadle.metadata import MetadataValue, normalize_metadata
-from treadle.names import NodeHandle, nearest
+from treadle.metadata import normalize_metadata
+from treadle.names import AssetKey, NodeHandle, nearest
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
 from treadle.runs import DagsterRun
 
 UserEvent = AssetMaterialization | AssetObservation | ExpectationResult
 
-#: stands for the run id where a context was built outside a run
-EPHEMERAL_RUN_ID = "__EPHEMERAL_RUN_ID"
+
+class NotPartitionedError(DagsterInvariantViolationError, CheckError):
+    """The run has no partition."""
 
 
 class RunFacts:
@@ -45,11 +46,13 @@ class StepFacts:
 
     __slots__ = (
         "events",
+        "final_metadata",
         "handle",
         "mapping_keys",
         "node",
         "op_config",
         "output_metadata",
+        "produced",
         "resources",
         "run",
         "step_key",
@@ -76,6 +79,10 @@ class StepFacts:
         self.events: list[UserEvent] = []
         #: what `add_output_metadata` was given, by output name and mapping key
         self.output_metadata: dict[tuple[str, str | None], dict[str, Any]] = {}
+        #: the values so far: output name to its value, or to {mapping key: value}
+        self.produced: dict[str, Any] = {}
+        #: metadata of the outputs so far, in the same shape; kept only where hooks may ask
+        self.final_metadata: dict[str, Any] = {}
 
 
 class OpExecutionContext:
@@ -221,9 +228,9 @@ class OpExecutionContext:
     def log_event(self, event: UserEvent) -> None:
         """Put an AssetMaterialization, AssetObservation or ExpectationResult into the run's log."""
         if not isinstance(event, (AssetMaterialization, AssetObservation, ExpectationResult)):
-            raise DagsterInvariantViolationError(
-                f"{self.describe_op()}: log_event takes an AssetMaterialization, an AssetObservation or an "
-                f"ExpectationResult, got {event!r} (a {type(event).__name__}). Outputs are yielded or returned."
+            raise ParameterCheckError(
+                f'{self.describe_op()}: Param "event" of log_event is not one of AssetMaterialization, AssetObservation, '
+                f"ExpectationResult. Got {show(event)} (a {type(event).__name__}). Outputs are yielded or returned."
             )
         self._facts.events.append(event)
 
@@ -239,50 +246,73 @@ class OpExecutionContext:
     def add_output_metadata(
         self, metadata: Mapping[str, Any], output_name: str | None = None, mapping_key: str | None = None
     ) -> None:
-        """Attach metadata to an output that is yet to be yielded or returned; one call for each output (or branch).
+        """Attach metadata to an output that is yet to be yielded or returned; further calls add to it.
 
         An op with a single output may leave `output_name` out. DagsterInvariantViolationError for an unknown output,
-        one that was given metadata already, or a missing mapping key.
+        one that was yielded already, or a missing mapping key.
         """
         outputs = self.op_def.output_dict
+        what = f"In op '{self._facts.node.name}'"
         if output_name is None:
             if len(outputs) != 1:
                 raise DagsterInvariantViolationError(
-                    f"{self.describe_op()}: attempted to add metadata without providing output_name, but the op has "
-                    f"{len(outputs)} outputs: {list(outputs)}. Say which."
+                    f"{what}: Attempted to add metadata without providing output_name, but multiple outputs exist: "
+                    f"{list(outputs)}. Please provide an output_name to the invocation of "
+                    f"`context.add_output_metadata`."
                 )
             output_name = next(iter(outputs))
         if output_name not in outputs:
             raise DagsterInvariantViolationError(
-                f'{self.describe_op()}: attempted to add metadata for output "{output_name}", which does not exist.'
+                f"{what}, attempted to log output metadata: {self._facts.node.name} has no output named {output_name}."
                 f"{nearest(output_name, outputs)} Outputs: {list(outputs)}."
             )
         if outputs[output_name].is_dynamic and mapping_key is None:
             raise DagsterInvariantViolationError(
-                f'{self.describe_op()}: attempted to add metadata for dynamic output "{output_name}" without a '
-                f"mapping_key. Say which branch it is for."
+                f"{what}, attempted to log metadata for dynamic output '{output_name}' without providing a mapping key. "
+                f"Say which branch it is for: mapping_key=..."
             )
-        if (output_name, mapping_key) in self._facts.output_metadata:
-            branch = f' with mapping_key "{mapping_key}"' if mapping_key else ""
+        is_dynamic, made = outputs[output_name].is_dynamic, self._facts.produced
+        if output_name in made and (not is_dynamic or mapping_key in made[output_name]):
+            branch = f" with mapping_key '{mapping_key}'" if is_dynamic else ""
             raise DagsterInvariantViolationError(
-                f'{self.describe_op()}: attempted to add metadata for output "{output_name}"{branch} more than once.'
+                f"{what}, attempted to log output metadata for output '{output_name}'{branch} which has already been "
+                f"yielded. Metadata must be logged before the output is yielded."
             )
-        self._facts.output_metadata[output_name, mapping_key] = dict(metadata)
+        self._facts.output_metadata.setdefault((output_name, mapping_key), {}).update(metadata)
 
     def get_output_metadata(self, output_name: str, mapping_key: str | None = None) -> Mapping[str, Any] | None:
-        """What `add_output_metadata` was given for an output."""
-        return self._facts.output_metadata.get((output_name, mapping_key))
+        """What `add_output_metadata` was given for an output, or for one branch of it; None for nothing.
+
+        For a dynamic output without `mapping_key`: of every branch, by mapping key.
+        """
+        given = self._facts.output_metadata
+        found = given.get((output_name, mapping_key))
+        if found is not None or mapping_key is not None:
+            return found
+        return {key: data for (name, key), data in given.items() if name == output_name and key is not None} or None
 
     # -- what plain runs of ops do not have
 
-    has_partition_key = has_partitions = has_partition_key_range = has_assets_def = False
+    has_partition_key = has_partitions = has_partition_key_range = has_assets_def = is_subset = False
+    selected_asset_keys: frozenset[AssetKey] = frozenset()
     step_launcher = None
 
     def _refuse_partition(self) -> NoReturn:
-        raise CheckError("Tried to access the partition of a run that has none: jobs of ops are not partitioned.")
+        raise NotPartitionedError(
+            "Tried to access partition_key, or what belongs to it, for a non-partitioned run: runs of ops have no "
+            "partition."
+        )
 
-    partition_key = property(_refuse_partition, doc="CheckError: runs of ops have no partition.")
+    partition_key: Any = property(_refuse_partition, doc="NotPartitionedError: runs of ops have no partition.")
     partition_keys = partition_key_range = partition_time_window = partition_key
+
+    def _refuse_asset(self) -> NoReturn:
+        raise DagsterInvalidPropertyError(
+            f"Op '{self._facts.node.name}' does not have an assets definition: it makes values of runs, not assets."
+        )
+
+    assets_def: Any = property(_refuse_asset, doc="DagsterInvalidPropertyError: ops make no assets.")
+    asset_key = assets_def
 
     @property
     def op_execution_context(self) -> OpExecutionContext:
@@ -313,156 +343,6 @@ class OpExecutionContext:
         import pdb  # noqa: T100 - this is what the user asked for
 
         return pdb.Pdb()
-
-
-# -- IO managers ----------------------------------------------------------------------------------------------------
-
-
-class _IOContext:
-    """What input and output contexts share: every attribute was either given, or refuses to be read."""
-
-    def __init__(self, **given: Any) -> None:
-        self._given = {name: value for name, value in given.items() if value is not MISSING}
-        self._metadata: dict[str, MetadataValue] = {}
-        self._events: list[UserEvent] = []
-
-    def _get(self, name: str) -> Any:
-        try:
-            return self._given[name]
-        except KeyError:
-            kind = type(self).__name__
-            raise DagsterInvariantViolationError(
-                f"Attempting to access {name}, but it was not provided when constructing the {kind}. Pass {name}=... to "
-                f"build_{'input' if kind == 'InputContext' else 'output'}_context."
-            ) from None
-
-    def _add_metadata(self, metadata: Mapping[str, Any]) -> None:
-        normalized = normalize_metadata(metadata)
-        for key in normalized:
-            if key in self._metadata:
-                raise DagsterInvalidMetadata(f'Metadata key "{key}" was added twice; give each entry a key of its own.')
-        self._metadata.update(normalized)
-
-    def consume_events(self) -> Iterator[UserEvent]:
-        """Take the events that were logged."""
-        events, self._events = self._events, []
-        return iter(events)
-
-    @property
-    def log(self) -> DagsterLogManager:
-        """Logs to the run's loggers and into its event log."""
-        if "log" not in self._given:
-            self._given["log"] = system_log()
-        return self._given["log"]  # type: ignore[no-any-return]
-
-
-def _given(name: str, doc: str) -> Any:
-    return property(lambda self: self._get(name), doc=doc)
-
-
-class OutputContext(_IOContext):
-    """`context` of `handle_output`."""
-
-    step_key = _given("step_key", "Key of the step that made the value.")
-    name = _given("name", "Name of the output.")
-    job_name = _given("job_name", "Name of the job.")
-    run_id = _given("run_id", "Id of the run.")
-    config = _given("config", "Config of the output, None where the manager has no output config schema.")
-    dagster_type = _given("dagster_type", "Declared type of the output.")
-    resource_config = _given("resource_config", "Config of the IO manager.")
-    resources = _given("resources", "The resources that the IO manager requires.")
-    op_def = solid_def = _given("op_def", "Definition of the op that made the value.")
-    step_context = _given("step_context", "Context of the op that made the value.")
-    definition_metadata = metadata = _given("definition_metadata", "Metadata of the output's definition.")
-    output_metadata = _given("output_metadata", "Metadata that the op attached to this value.")
-    version = _given("version", "Version of the output.")
-
-    @property
-    def mapping_key(self) -> str | None:
-        """Key of the branch, of a dynamic output."""
-        return self._given.get("mapping_key")
-
-    has_asset_key = has_partition_key = has_asset_partitions = False
-
-    @property
-    def asset_key(self) -> NoReturn:
-        """Refused: outputs of ops are not assets."""
-        raise CheckError("Tried to access asset_key on an output of an op: it belongs to no asset.")
-
-    def get_identifier(self) -> list[str]:
-        """What names this value: run id, step key, output name, and the mapping key of a dynamic output."""
-        run_id = self._given.get("run_id") or EPHEMERAL_RUN_ID
-        parts = [run_id, self.step_key, self.name]
-        return [*parts, self.mapping_key] if self.mapping_key else parts
-
-    get_run_scoped_output_identifier = get_output_identifier = get_identifier
-
-    def log_event(self, event: UserEvent) -> None:
-        """Put an event into the run's log, before HANDLED_OUTPUT."""
-        self._events.append(event)
-
-    def add_output_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Attach metadata to the HANDLED_OUTPUT event; DagsterInvalidMetadata for a key that is there already."""
-        self._add_metadata(metadata)
-
-    def get_logged_events(self) -> list[UserEvent]:
-        """The events that were logged and not taken yet."""
-        return list(self._events)
-
-    def get_logged_metadata(self) -> Mapping[str, MetadataValue]:
-        """The metadata that was attached."""
-        return dict(self._metadata)
-
-    def consume_logged_metadata(self) -> Mapping[str, MetadataValue]:
-        """Take the metadata that was attached."""
-        metadata, self._metadata = self._metadata, {}
-        return metadata
-
-
-class InputContext(_IOContext):
-    """`context` of `load_input`."""
-
-    name = _given("name", "Name of the input.")
-    job_name = _given("job_name", "Name of the job.")
-    op_def = solid_def = _given("op_def", "Definition of the op that takes the value.")
-    config = _given("config", "Config of the input, None where the manager has no input config schema.")
-    definition_metadata = metadata = _given("definition_metadata", "Metadata of the input's definition.")
-    dagster_type = _given("dagster_type", "Declared type of the input.")
-    resource_config = _given("resource_config", "Config of the IO manager.")
-    resources = _given("resources", "The resources that the IO manager requires.")
-    step_context = _given("step_context", "Context of the op that takes the value.")
-    instance = _given("instance", "The instance that keeps the run.")
-    has_asset_key = has_partition_key = has_asset_partitions = False
-
-    @property
-    def has_input_name(self) -> bool:
-        """True where the value is loaded for an input of an op."""
-        return self._given.get("name") is not None
-
-    @property
-    def upstream_output(self) -> OutputContext | None:
-        """Context of the output that is loaded; None for an input that is not connected."""
-        return self._given.get("upstream_output")
-
-    @property
-    def asset_key(self) -> NoReturn:
-        """Refused: inputs of ops are not assets."""
-        raise CheckError("Tried to access asset_key on an input of an op: it belongs to no asset.")
-
-    def get_identifier(self) -> list[str]:
-        """What names the value: the identifier of the output that it comes from."""
-        if self.upstream_output is None:
-            raise CheckError("get_identifier: this input comes from no output, so nothing was stored for it.")
-        return self.upstream_output.get_identifier()
-
-    def add_input_metadata(self, metadata: Mapping[str, Any], description: str | None = None) -> None:
-        """Attach metadata to the LOADED_INPUT event."""
-        self._add_metadata(metadata)
-
-    def consume_logged_metadata(self) -> Mapping[str, MetadataValue]:
-        """Take the metadata that was attached."""
-        metadata, self._metadata = self._metadata, {}
-        return metadata
 
 
 # -- hooks, resources, loggers -----------------------------------------------------------------------------------
@@ -550,14 +430,8 @@ class HookContext:
 
     @property
     def op_output_metadata(self) -> Mapping[str, Any]:
-        """Metadata that the op attached to its outputs, in the same shape."""
-        made: dict[str, Any] = {}
-        for (name, mapping_key), metadata in self._facts.output_metadata.items():
-            if mapping_key is None:
-                made[name] = metadata
-            else:
-                made.setdefault(name, {})[mapping_key] = metadata
-        return made
+        """Metadata of the outputs that the op produced, as MetadataValue objects, in the same shape."""
+        return self._facts.final_metadata
 
 
 class InitResourceContext:
@@ -576,12 +450,17 @@ class InitResourceContext:
     ) -> None:
         self.resource_config = resource_config
         self.resource_def = resource_def
-        self.resources = resources
+        self._resources = resources
         self.all_resource_defs = all_resource_defs or {}
         self._log = log
         self.instance = instance
         self.run = run
         self.event_loop = event_loop
+
+    @property
+    def resources(self) -> Any:
+        """The resources that this one requires, as attributes."""
+        return self._resources
 
     @property
     def dagster_run(self) -> DagsterRun | None:
@@ -607,7 +486,7 @@ class InitResourceContext:
     def replace_config(self, config: Any) -> InitResourceContext:
         """The same context with another config."""
         return InitResourceContext(
-            config, self.resource_def, self.resources, self.all_resource_defs, self._log, self.instance, self.run,
+            config, self.resource_def, self._resources, self.all_resource_defs, self._log, self.instance, self.run,
             self.event_loop,
         )  # fmt: skip
 
@@ -620,14 +499,11 @@ class InitLoggerContext:
     ) -> None:
         self.logger_config = logger_config
         self.logger_def = logger_def
-        self._job_def = job_def
+        #: the job whose logger it is; None where the context was built without one
+        self.job_def = job_def
         self.run_id = run_id
 
     @property
-    def job_def(self) -> Any:
-        """The job; DagsterInvalidPropertyError where the context was built without one."""
-        if self._job_def is None:
-            raise DagsterInvalidPropertyError("job_def is not available: the context was built without one.")
-        return self._job_def
-
-    pipeline_def = job_def
+    def pipeline_def(self) -> Any:
+        """The job, by its older name."""
+        return self.job_def

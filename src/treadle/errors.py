@@ -184,12 +184,12 @@ class DagsterInvalidConfigDefinitionError(DagsterError):
         self.current_value = current_value
         self.stack = list(stack)
         self.reason = reason
-        where = f" at {'/'.join(self.stack)}" if self.stack else ""
+        where = f"Error at stack path :{':'.join(self.stack)}. " if self.stack else ""
         super().__init__(
-            f"Error defining config: got {current_value!r} (a {type(current_value).__name__}){where}, which is not a "
-            f"config type. Use int, float, str, bool, Any, a Field, a dict of fields, a list of exactly one config "
-            f"type, or a config type object such as Shape, Selector, Array, Map, Enum or Noneable."
-            + (f" {reason}" if reason else "")
+            f"Error defining config. Original value passed: {original_root!r}. {where}{current_value!r} cannot be resolved."
+            + (f" Reason: {reason}" if reason else "")
+            + " A config type is int, float, str, bool, Any, a Field, a dict of fields, a list of exactly one config "
+            "type, a Config class, or an object such as Shape, Selector, Array, Map, Enum or Noneable."
         )
 
 

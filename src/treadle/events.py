@@ -23,6 +23,7 @@ from treadle.payloads import (
     StepMaterializationData,
     TypeCheckData,
 )
+from treadle.payloads import StepOutputHandle as StepOutputHandle  # the machine knows payloads only through events
 
 
 class DagsterEventType(str, Enum):

@@ -62,6 +62,9 @@ _COMING: dict[str, str] = {
         CodeLocationSelector DefaultRunLauncher JobSelector PaginatedResults QueuedRunCoordinator RepositorySelector
         RunRequest SubmitRunContext
     """,
+    "custom executors come": """
+        Executor InitExecutorContext
+    """,
     "steps that run outside this process come": """
         StepExecutionContext StepLauncher StepRunRef external_instance_from_step_run_ref
         raise_execution_interrupts run_step_from_ref step_context_to_step_run_ref step_run_ref_to_step_context
@@ -124,11 +127,14 @@ class ConfigArgumentWarning(SyntaxWarning):
     """Config was given where code was expected; never issued here."""
 
 
-def refuse(what: str, name: str, advice: str = "") -> NoReturn:
-    """Raise NotInThisVersionError for `what` a user wrote, which comes together with `name`, a name of the table."""
+def refuse(what: str, part: str, advice: str = "") -> NoReturn:
+    """Raise NotInThisVersionError for `what` a user wrote.
+
+    `part` is the name of the table that it comes together with, or what comes, as the sentence says it.
+    """
     raise NotInThisVersionError(
-        f"{what} is not in Treadle yet: {_STAGE_OF[name]} in a later version; this one runs ops, graphs and jobs."
-        + (f" {advice}" if advice else "")
+        f"{what} is not in Treadle yet: {_STAGE_OF.get(part, part)} in a later version; this one runs ops, graphs and "
+        f"jobs in this process.{advice and ' '}{advice}"
     )
 
 

@@ -16,9 +16,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from treadle.definitions.container import Definitions, LazyDefinitions
 from treadle.definitions.graph import GraphDefinition
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.op import OpDefinition
+from treadle.definitions.repositories import RepositoryDefinition
 from treadle.errors import DagsterCodeNotFoundError, DagsterImportError
 from treadle.introspect import MISSING, is_async, read_signature
 from treadle.names import nearest
@@ -265,12 +267,34 @@ def find_job(module: types.ModuleType, wanted: Target) -> JobDefinition:
     value = getattr(module, wanted.name, MISSING)
     if value is MISSING:
         return _job_called(module, wanted.place, wanted.name)
-    return _to_job(value, wanted)
+    return _bound(module, _to_job(value, wanted))
 
 
 def jobs_in(module: types.ModuleType) -> dict[str, JobDefinition]:
-    """The jobs of a module, by the first name that each has there."""
-    return _values_in(module, JobDefinition)
+    """The jobs of a module, by the first name that each has there; those in containers come bound, by their own names."""
+    found = _values_in(module, JobDefinition)
+    contained = _contained_jobs(module)
+    bound = {name: contained.pop(job.name, job) for name, job in found.items()}
+    return {**bound, **{name: job for name, job in contained.items() if name not in bound}}
+
+
+def _contained_jobs(module: types.ModuleType) -> dict[str, JobDefinition]:
+    """The jobs of the module's Definitions objects and repositories, with what they get there."""
+    containers = [*_values_in(module, Definitions).values(), *_values_in(module, LazyDefinitions).values()]
+    repositories = [_repository_of(each) for each in containers] + [*_values_in(module, RepositoryDefinition).values()]
+    return {job.name: job for each in repositories for job in each.get_all_jobs()}
+
+
+def _repository_of(container: Definitions | LazyDefinitions | RepositoryDefinition) -> RepositoryDefinition:
+    if isinstance(container, LazyDefinitions):
+        container = container()
+    return container.get_repository_def() if isinstance(container, Definitions) else container
+
+
+def _bound(module: types.ModuleType, job: JobDefinition) -> JobDefinition:
+    """The job as the module's container has it, where there is one: there it gets the resources that it lacks."""
+    contained = _contained_jobs(module).get(job.name)
+    return contained if contained is not None and contained.graph is job.graph else job
 
 
 def _values_in(module: types.ModuleType, kind: type) -> dict[str, Any]:
@@ -328,6 +352,8 @@ def _to_job(value: Any, wanted: Target) -> JobDefinition:
     if isinstance(value, GraphDefinition):
         job: JobDefinition = value.to_job()
         return job
+    if isinstance(value, (Definitions, LazyDefinitions, RepositoryDefinition)):
+        return _only_job_of(_repository_of(value), wanted)
     if isinstance(value, types.FunctionType):
         return _call(value, wanted)
     if isinstance(value, OpDefinition):
@@ -336,6 +362,17 @@ def _to_job(value: Any, wanted: Target) -> JobDefinition:
             f"    @job\n    def {wanted.name}_job():\n        {wanted.name}()"
         )
     raise DagsterCodeNotFoundError(f'"{wanted}" is {_kind_of(value)}, not a job. {_HOW_TO_MAKE}')
+
+
+def _only_job_of(repository: RepositoryDefinition, wanted: Target) -> JobDefinition:
+    names = repository.job_names
+    if len(names) == 1:
+        return repository.get_job(names[0])
+    if not names:
+        raise DagsterCodeNotFoundError(f'"{wanted}" holds no job. {_HOW_TO_MAKE}')
+    raise DagsterCodeNotFoundError(
+        f'"{wanted}" holds {len(names)} jobs: {", ".join(names)}. Say which, for example "{wanted.place}:{names[0]}".'
+    )
 
 
 def _call(function: types.FunctionType, wanted: Target) -> JobDefinition:

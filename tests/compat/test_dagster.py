@@ -38,7 +38,9 @@ def error_of(code: str, *more_path: Path) -> str:
         "from dagster import op, job; import treadle; assert (op, job) == (treadle.op, treadle.job)",
         "from dagster import *; import treadle; assert op is treadle.op",
         "import dagster, treadle; assert dagster.__version__ == treadle.__version__",
-        "import dagster, treadle; assert set(treadle.__all__) == set(dir(dagster)) == set(dagster.__all__)",
+        "import dagster, treadle; assert set(treadle.__all__) == set(dagster.__all__) == set(dir(dagster)) - {'definitions'}",
+        "from dagster import Definitions, definitions; assert isinstance(definitions(lambda: Definitions())(), Definitions)",
+        "import dagster, treadle; assert dagster.AssetSelection is treadle.AssetSelection",
     ],
 )
 def test_names_are_treadles_own(code: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from treadle.contexts import InitResourceContext, InputContext, OutputContext
+from treadle.contexts import InitResourceContext
+from treadle.io_contexts import InputContext, OutputContext
 from treadle.definitions.configurable import ConfigurableIOManager
 from treadle.definitions.io_managers import (
     FilesystemIOManager,

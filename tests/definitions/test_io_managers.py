@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from treadle.config.schema import EnvVar
-from treadle.contexts import InitResourceContext, InputContext, OutputContext
+from treadle.contexts import InitResourceContext
+from treadle.io_contexts import InputContext, OutputContext
 from treadle.definitions.io_managers import (
     ALIGNMENT,
     OUT_OF_BAND_SIZE,

@@ -126,8 +126,8 @@ def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], d
             job,
             config.value or None,
             RunOptions(run_id=run_id, tags=tags),
-            # These lines stand in for the console logger; loggers that the config asks for have their say.
-            is_quiet="loggers" not in config.value,
+            # These lines stand in for the console logger; loggers that config asks for have their say.
+            is_quiet=True,
             on_message=lambda entry: printer.show(view.hear(entry), view),
         )
     except DagsterInvalidConfigError as error:

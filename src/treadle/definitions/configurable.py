@@ -426,6 +426,11 @@ class ClassResourceDefinition(ResourceDefinition):
         self._resource_cls = cls
         self._nested = nested
 
+    @property
+    def has_teardown(self) -> bool:
+        """True where the class, or a resource in one of its fields, has something to tear down."""
+        return _has_teardown(self)
+
     def keys_needed(self, definitions: Mapping[str, ResourceDefinition]) -> frozenset[str]:
         """The keys of nested resources that stand among `definitions`, and what the others need."""
         keys = set(self.required_resource_keys)

@@ -7,7 +7,7 @@ What they share lives here: the contract between the config that is given and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from treadle.config.schema import ConfigType, Field, Shape
@@ -19,16 +19,23 @@ from treadle.errors import (
     DagsterInvalidInvocationError,
 )
 from treadle.introspect import read_signature
+from treadle.names import check_name
 
 _Definition = TypeVar("_Definition", bound="ConfigurableDefinition")
 
 
-class _Mapping(NamedTuple):
+#: any config or none: the field of what declares no schema
+ANYTHING = to_field(None)
+
+
+class _Layer(NamedTuple):
     """One `configured` layer: a constant or a function from its config to the config of the layer below it."""
 
     source: Any
     #: what the result must fit
     inner_field: Field
+    #: the Config class that the function's parameter is annotated with, if any
+    config_class: Any
 
 
 class ConfigContract:
@@ -37,20 +44,26 @@ class ConfigContract:
     `field` is what users give. Without a schema it takes anything or nothing.
     """
 
-    __slots__ = ("_mappings", "field", "has_schema")
+    __slots__ = ("_layers", "field", "has_schema")
 
-    def __init__(self, config_schema: Any = None, mappings: tuple[_Mapping, ...] = ()) -> None:
+    def __init__(self, config_schema: Any = None, layers: tuple[_Layer, ...] = ()) -> None:
         self.has_schema = config_schema is not None
-        self.field = to_field(config_schema)
-        self._mappings = mappings
+        self.field = ANYTHING if config_schema is None else to_field(config_schema)
+        self._layers = layers
+
+    @property
+    def is_configured(self) -> bool:
+        """True where `configured` was called: what the function sees is not what was given."""
+        return bool(self._layers)
 
     def fill_in(self, config_or_config_fn: Any, config_schema: Any) -> ConfigContract:
         """A contract with one layer more: a constant, or a function of config of `config_schema`."""
-        layer = _Mapping(config_or_config_fn, self.field)
-        # Config given for what is filled in by a constant is taken and ignored: config files are shared between
-        # jobs that differ in exactly this.
-        schema = config_schema if callable(config_or_config_fn) else None
-        return ConfigContract(schema, (layer, *self._mappings))
+        if not callable(config_or_config_fn):
+            # Config given for what is filled in by a constant is taken and ignored: config files are shared between
+            # jobs that differ in exactly this.
+            return ConfigContract(None, (_Layer(config_or_config_fn, self.field, None), *self._layers))
+        schema, config_class = read_config_parameter(config_or_config_fn, config_schema, "@configured function")
+        return ConfigContract(schema, (_Layer(config_or_config_fn, self.field, config_class), *self._layers))
 
     def resolve(self, config: Any, what: str) -> Any:
         """From the processed config of the outermost layer to what the function sees.
@@ -58,11 +71,12 @@ class ConfigContract:
         Raises DagsterInvalidConfigError where a constant or the result of a mapping function does not fit, and
         DagsterConfigMappingFunctionError where a mapping function raises.
         """
-        for mapping in self._mappings:
-            given = _call_mapping(mapping.source, config, what) if callable(mapping.source) else mapping.source
-            by = "the configured() function" if callable(mapping.source) else "configured()"
+        for layer in self._layers:
+            is_function = callable(layer.source)
+            given = _call_mapping(layer, config, what) if is_function else layer.source
+            by = "the configured() function" if is_function else "configured()"
             preamble = f"Error in config for {what}: the config that {by} gave does not fit its schema"
-            config = process_config(mapping.inner_field, given, preamble)
+            config = process_config(layer.inner_field, as_config(given), preamble)
         return config
 
 
@@ -86,8 +100,8 @@ class ConfigurableDefinition:
 
     @property
     def has_config_field(self) -> bool:
-        """True where a config schema was declared; without one any config is taken."""
-        return self._contract.has_schema
+        """True where a config schema was declared, or config filled in; without either any config is taken as it is."""
+        return self._contract.has_schema or self._contract.is_configured
 
     def resolve_config(self, config: Any, what: str | None = None) -> Any:
         """From config processed by `config_field` to what the function sees; `what` is for messages."""
@@ -145,6 +159,7 @@ class NamedConfigurable(ConfigurableDefinition):
         """A copy under another name with its config filled in: by a constant, or by a function of new config of
         `config_schema`. A constant is validated when the definition is used.
         """
+        check_name(name, f"a configured {self.kind}")
         return self._fill_in(config_or_config_fn, config_schema, description, name)
 
 
@@ -160,6 +175,7 @@ def configured(configurable: _Definition, config_schema: Any = None, **kwargs: A
         )
 
     def apply(config_or_config_fn: Any) -> _Definition:
+        check_single_parameter(config_or_config_fn, "@configured function")
         named = {**kwargs}
         if _takes_name(configurable) and callable(config_or_config_fn):
             named.setdefault("name", config_or_config_fn.__name__)
@@ -206,13 +222,67 @@ def pick_context(what: str, fn: Callable[..., Any], args: tuple[Any, ...], kwarg
     return True, args[0] if args else kwargs[name or ""]
 
 
+# -- functions from config to config ----------------------------------------------------------------------------------
+
+
+def read_config_parameter(fn: Callable[..., Any], config_schema: Any, what: str) -> tuple[Any, Any]:
+    """Config schema of a mapping function, and the Config class that its parameter is annotated with, if it is.
+
+    CheckError where both the annotation and `config_schema` say what its config is.
+    """
+    try:
+        parameters = read_signature(fn).parameters
+    except (TypeError, ValueError):  # a callable that does not tell its parameters
+        return config_schema, None
+    annotation = parameters[0].annotation if parameters else None
+    if not hasattr(annotation, "__from_config__"):
+        return config_schema, None
+    if config_schema is not None:
+        raise CheckError(
+            f"Cannot provide config_schema to {what} with Config-annotated param: {fn.__name__} takes a "
+            f"{getattr(annotation, '__name__', annotation)}, which is its schema. Leave config_schema out."
+        )
+    return annotation, annotation
+
+
+def check_single_parameter(fn: Any, what: str) -> None:
+    """Refuse a decorated function that does not take exactly one parameter, the config."""
+    if not callable(fn):
+        return
+    try:
+        signature = read_signature(fn)
+    except (TypeError, ValueError):  # a callable that does not tell its parameters
+        return
+    if len(signature.parameters) != 1 and not signature.has_varargs:
+        names = [parameter.name for parameter in signature.parameters]
+        raise CheckError(
+            f"{what} should have exactly one parameter, the config; {signature.name} has {names or 'none'}."
+        )
+
+
+def as_instance(config_class: Any, config: Any) -> Any:
+    """Processed config as an instance of a Config class, or as it is where there is no class."""
+    return config if config_class is None else config_class.__from_config__({} if config is None else config)
+
+
+def as_config(value: Any) -> Any:
+    """What a mapping function gave, as plain config: Config, resource and RunConfig objects in it are taken apart."""
+    for method in ("to_config_dict", "__to_config__"):
+        to_plain = None if isinstance(value, type) else getattr(value, method, None)
+        if to_plain is not None:
+            return to_plain()
+    if isinstance(value, Mapping):
+        return {key: as_config(item) for key, item in value.items()}
+    return [as_config(item) for item in value] if type(value) is list else value
+
+
 def _takes_name(configurable: Any) -> bool:
     return read_signature(type(configurable).configured).parameter("name") is not None
 
 
-def _call_mapping(fn: Callable[[Any], Any], config: Any, what: str) -> Any:
+def _call_mapping(layer: _Layer, config: Any, what: str) -> Any:
     try:
-        return fn(config)
+        return layer.source(as_instance(layer.config_class, config))
     except Exception as error:
         raise DagsterConfigMappingFunctionError(
             f"The config mapping function given to configured() for {what} raised {type(error).__name__}: {error}",

@@ -6,11 +6,12 @@ executor does stands in engine/driver.py (the protocol) and in executors/.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NoReturn
 
-from treadle import introspect, names
-from treadle.config.sugar import Field, Selector
+from treadle import introspect, later, names
+from treadle.config.sugar import Field, Noneable, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidDefinitionError
 
@@ -27,6 +28,47 @@ IN_PROCESS_SCHEMA = {
         {"require_upstream_step_success": Field(bool, default_value=True)}, is_required=False
     ),
 }
+
+
+MULTIPROCESS_SCHEMA = {
+    "max_concurrent": Field(
+        Noneable(int),
+        default_value=None,
+        description="How many steps may run at once; None: as many as there are cores.",
+    ),
+    "retries": RETRIES_FIELD,
+    "start_method": Field(
+        Selector({"spawn": Field({}), "forkserver": Field({"preload_modules": Field([str], is_required=False)})}),
+        is_required=False,
+        description="How child processes are started.",
+    ),
+    "tag_concurrency_limits": Field(
+        [
+            {
+                "key": str,
+                "value": Field(ScalarUnion(str, {"applyLimitPerUniqueValue": bool}), is_required=False),
+                "limit": int,
+            }
+        ],
+        is_required=False,
+        description="How many steps with a tag may run at once.",
+    ),
+    "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+}
+
+
+class ExecutorRequirement(Enum):
+    """What an executor may need of the job and the instance that it works for."""
+
+    RECONSTRUCTABLE_PIPELINE = "RECONSTRUCTABLE_PIPELINE"
+    RECONSTRUCTABLE_JOB = "RECONSTRUCTABLE_PIPELINE"  # noqa: PIE796 - both names are public
+    NON_EPHEMERAL_INSTANCE = "NON_EPHEMERAL_INSTANCE"
+    PERSISTENT_OUTPUTS = "PERSISTENT_OUTPUTS"
+
+
+def multiple_process_executor_requirements() -> list[ExecutorRequirement]:
+    """What every executor needs whose steps run in other processes."""
+    return list(ExecutorRequirement)
 
 
 class ExecutorDefinition(ConfigurableDefinition):
@@ -101,9 +143,62 @@ in_process_executor = ExecutorDefinition(
     "in_process", IN_PROCESS_SCHEMA, description="Runs the steps one after another in this process."
 )
 
-#: the executor config that a job without an executor of its own takes: one of these, by name
-DEFAULT_EXECUTOR_FIELD = Field(
-    Selector({"in_process": Field(IN_PROCESS_SCHEMA, is_required=False)}), default_value={"in_process": {}}
+
+def _not_yet(_init_context: Any) -> NoReturn:
+    later.refuse(
+        "The multiprocess executor", "StepLauncher", "Use execute_in_process, which runs any job in this process."
+    )
+
+
+#: runs each step in a process of its own. A job may name it and be configured for it; what makes it comes later
+multiprocess_executor = ExecutorDefinition(
+    "multiprocess",
+    MULTIPROCESS_SCHEMA,
+    multiple_process_executor_requirements(),
+    _not_yet,
+    description="Runs each step in a process of its own.",
 )
 
-__all__ = ["DEFAULT_EXECUTOR_FIELD", "ExecutorDefinition", "executor", "in_process_executor"]
+
+def _requirements_of_choice(config: Mapping[str, Any]) -> list[ExecutorRequirement]:
+    return multiple_process_executor_requirements() if "multiprocess" in config else []
+
+
+#: lets run config choose between the two
+multi_or_in_process_executor = ExecutorDefinition(
+    "multi_or_in_process_executor",
+    Field(
+        Selector(
+            {
+                "multiprocess": Field(MULTIPROCESS_SCHEMA, is_required=False),
+                "in_process": Field(IN_PROCESS_SCHEMA, is_required=False),
+            }
+        ),
+        default_value={"multiprocess": {}},
+    ),
+    _requirements_of_choice,
+    _not_yet,
+    description="Runs the steps as run config says: in processes of their own, or one after another in this one.",
+)
+
+#: the executor config that a job without an executor of its own takes: one of these, by name
+DEFAULT_EXECUTOR_FIELD = Field(
+    Selector(
+        {
+            "in_process": Field(IN_PROCESS_SCHEMA, is_required=False),
+            "multiprocess": Field(MULTIPROCESS_SCHEMA, is_required=False),
+        }
+    ),
+    default_value={"in_process": {}},
+)
+
+__all__ = [
+    "DEFAULT_EXECUTOR_FIELD",
+    "ExecutorDefinition",
+    "ExecutorRequirement",
+    "executor",
+    "in_process_executor",
+    "multi_or_in_process_executor",
+    "multiple_process_executor_requirements",
+    "multiprocess_executor",
+]

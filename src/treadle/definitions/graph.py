@@ -25,6 +25,8 @@ from treadle.definitions.compose import (
     OutputTuple,
     read_tags,
 )
+from treadle.definitions.config_mapping import ConfigMapping, read_graph_config
+from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import (
     DynamicOutputDefinition,
     GraphIn,
@@ -38,7 +40,7 @@ from treadle.errors import DagsterInvalidDefinitionError
 from treadle.introspect import MISSING
 
 
-class GraphDefinition(Composable):
+class GraphDefinition(NamedConfigurable, Composable):
     """Ops and graphs wired together; reusable and nestable. Make one with `@graph`, or from explicit dependencies.
 
     `dependencies` maps a node's name (or a NodeInvocation) to {input name: DependencyDefinition |
@@ -46,7 +48,9 @@ class GraphDefinition(Composable):
     """
 
     is_graph = True
-    kind_name = "graph"
+    kind_name = kind = "graph"
+    #: of a graph that was cut down by a selection: the graph before that
+    whole: GraphDefinition | None = None
 
     def __init__(
         self,
@@ -66,10 +70,17 @@ class GraphDefinition(Composable):
         self.name = names.check_name(name, "a graph")
         self.description = description
         self._tags = read_tags(tags, f'graph "{name}"') if tags else {}
-        self.config_mapping = config
+        #: from the graph's own config to that of its nodes; None where run config speaks of the nodes themselves
+        self.config_mapping: ConfigMapping | None = read_graph_config(config, f'graph "{name}"')
+        schema = self.config_mapping.config_schema if self.config_mapping is not None else None
+        self._contract = ConfigContract(schema)
         if nodes is None:
             nodes, dependencies = _place_nodes(name, node_defs or (), dependencies or {})
         self.node_dict: dict[str, Node] = dict(nodes)
+        #: True where this graph or one inside it has a config mapping
+        self.maps_config: bool = config is not None or any(
+            node.definition.is_graph and node.definition.maps_config for node in nodes.values()
+        )
         self.dependencies: dict[str, Mapping[str, Dependency]] = {
             node_name: (dependencies or {}).get(node_name, {}) for node_name in self.node_dict
         }
@@ -118,6 +129,24 @@ class GraphDefinition(Composable):
     def has_config_mapping(self) -> bool:
         """True where the graph's own config is mapped to that of its nodes."""
         return self.config_mapping is not None
+
+    def configured(
+        self,
+        config_or_config_fn: Any,
+        name: str,
+        config_schema: Any = None,
+        description: str | None = None,
+    ) -> GraphDefinition:
+        """A copy under another name whose own config, the one that its config mapping takes, is filled in.
+
+        DagsterInvalidDefinitionError for a graph without a config mapping.
+        """
+        if self.config_mapping is None or self.config_mapping.is_fixed:
+            raise DagsterInvalidDefinitionError(
+                f'Only graphs utilizing config mapping can be pre-configured. The graph "{self.name}" does not have a '
+                f"config mapping, and thus has nothing to be configured. Give it one: @graph(config=ConfigMapping(...))."
+            )
+        return super().configured(config_or_config_fn, name, config_schema, description)
 
     def node_names(self) -> list[str]:
         """Names of the nodes."""

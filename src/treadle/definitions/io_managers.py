@@ -20,11 +20,12 @@ from typing import Any, BinaryIO, Protocol, overload
 
 from treadle.config.schema import EnvVar, Field, Noneable, StringSource
 from treadle.config.sugar import to_field
-from treadle.contexts import InitResourceContext, InputContext, OutputContext
+from treadle.contexts import InitResourceContext
 from treadle.definitions.configured import is_decorated_function
 from treadle.definitions.resources import Opened, ResourceDefinition, check_parameters
 from treadle.errors import CheckError, DagsterInvariantViolationError, DagsterResourceFunctionError
 from treadle.introspect import read_docstring
+from treadle.io_contexts import InputContext, OutputContext
 from treadle.metadata import MetadataValue
 
 #: what names a stored value: (run id, step key, output name), and the mapping key of a dynamic output

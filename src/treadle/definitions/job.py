@@ -14,11 +14,20 @@ from treadle import names
 from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
 from treadle.definitions.compose import Node, read_hooks, read_tags
+from treadle.definitions.config_mapping import ConfigMapping
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor
 from treadle.definitions.graph import GraphDefinition, GraphOptions, compose_graph
 from treadle.definitions.io_managers import fs_io_manager
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
+from treadle.definitions.run_config import (
+    RunConfigSchema,
+    check_own_config,
+    json_schema_of,
+    read_run_config,
+    run_config_schema,
+    scaffold_of,
+)
 from treadle.errors import DagsterInvalidDefinitionError, ParameterCheckError
 from treadle.metadata import MetadataValue
 from treadle.outcomes import RetryPolicy
@@ -74,17 +83,17 @@ class JobDefinition:
         self._given_loggers = dict(logger_defs) if logger_defs is not None else None
         self._given_resources = dict(_check(resource_defs, Mapping, "resource_defs", what) or {})
         self.resource_defs = self._bind_resources()
-        self.baked_config = config
+        self._given_config = config
+        #: from what a run is given to its whole run config; None where it is given that itself
+        self.config_mapping: ConfigMapping | None = config if isinstance(config, ConfigMapping) else None
+        #: config of the job's own, which holds where a run says nothing else; None where there is none
+        self.run_config = None if config is None or self.config_mapping else read_run_config(config, what, "config")
         self.input_values: dict[str, Any] = dict(input_values or {})
-        for key in self.input_values:
-            if key not in self.whole_graph.input_dict:
-                raise DagsterInvalidDefinitionError(
-                    f'{what}: input_values has "{key}", but the graph has no input of that name.'
-                    f"{names.nearest(key, graph_def.input_dict)} Inputs: {list(graph_def.input_dict)}."
-                )
         self.owners = owners
         self.wiring = wiring.wire(self.graph)
         _check_inputs(self)
+        if op_selection is None and (self.run_config or self.graph.maps_config):
+            check_own_config(self)
 
     def _bind_resources(self) -> dict[str, Any]:
         made = {}
@@ -148,10 +157,18 @@ class JobDefinition:
         """The definitions of the nodes, each once."""
         return self.graph.node_defs
 
-    @property
-    def config_mapping(self) -> Any:
-        """The mapping that the run config goes through, if any."""
-        return self.graph.config_mapping
+    @cached_property
+    def run_config_schema(self) -> RunConfigSchema:
+        """What a run config of the job must look like."""
+        return run_config_schema(self)
+
+    def run_config_json_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the job's run config, for editors: accepts what `validate_run_config` accepts."""
+        return json_schema_of(self)
+
+    def run_config_scaffold(self) -> str:
+        """A commented run config in YAML to start from: what is required with example values, the rest as comments."""
+        return scaffold_of(self)
 
     def get_node_named(self, name: str) -> Node:
         """One node of the graph, by name."""
@@ -226,7 +243,7 @@ class JobDefinition:
             "resource_defs": self._given_resources,
             "executor_def": self._given_executor,
             "logger_defs": self._given_loggers,
-            "config": self.baked_config,
+            "config": self._given_config,
             "tags": self._given_tags,
             "run_tags": self._given_run_tags,
             "metadata": self.metadata,
@@ -302,7 +319,14 @@ def _check(value: Any, kind: Any, parameter: str, what: str) -> Any:
 
 
 def _check_inputs(job: JobDefinition) -> None:
-    """Refuse inputs that nothing can give a value, and types that cannot be told apart."""
+    """Refuse values for inputs that are not there, inputs that nothing can give a value, types that cannot be told apart."""
+    known = job.whole_graph.input_dict
+    for key in job.input_values:
+        if key not in known:
+            raise DagsterInvalidDefinitionError(
+                f'job "{job.name}": input_values has "{key}", but the graph has no input of that name.'
+                f"{names.nearest(key, known)} Inputs: {list(known)}."
+            )
     types_by_key: dict[str, Any] = {}
     for op in job.wiring.ops.values():
         definition = op.definition

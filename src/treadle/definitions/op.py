@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 from treadle import introspect, names, types
-from treadle.config import sugar
-from treadle.config.schema import Field
 from treadle.definitions import invoke
 from treadle.definitions.compose import Composable, read_tags
+from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition
 from treadle.definitions.resources import is_resource_annotation
 from treadle.errors import (
@@ -34,11 +33,11 @@ _STREAMS = (
 )  # fmt: skip
 
 
-class OpDefinition(Composable):
+class OpDefinition(NamedConfigurable, Composable):
     """An op. Make one with `@op`; called in the body of a `@graph` or `@job` it becomes a node there."""
 
     is_graph = False
-    kind_name = "op"
+    kind_name = kind = "op"
 
     def __init__(
         self,
@@ -77,8 +76,7 @@ class OpDefinition(Composable):
         self.output_dict: dict[str, OutputDefinition] = _unique(output_defs, self.name)
         self.output_levels = {name: int(port.is_dynamic) for name, port in self.output_dict.items()}
         self.positional_inputs: tuple[str, ...] = self.call.input_names if signature else tuple(self.input_dict)
-        self._config_schema = config_schema
-        self.config_field = _read_config_field(self.name, config_schema, self.call)
+        self._contract = _read_contract(self.name, config_schema, self.call)
         self.required_resource_keys = _read_resource_keys(required_resource_keys, self.name, self.call)
 
     @property
@@ -113,16 +111,6 @@ class OpDefinition(Composable):
     def tags(self) -> Mapping[str, str]:
         """The tags of the definition."""
         return dict(self._tags)
-
-    @property
-    def config_schema(self) -> Any:
-        """What `config` is checked against: a Field, or None where anything goes."""
-        return self.config_field
-
-    @property
-    def has_config_field(self) -> bool:
-        """True where a schema was given."""
-        return self.config_field is not None
 
     def input_def_named(self, name: str) -> InputDefinition:
         """One input, by its name."""
@@ -332,7 +320,11 @@ def _unique(ports: Sequence[OutputDefinition], op_name: str) -> dict[str, Output
     return made
 
 
-def _read_config_field(op_name: str, config_schema: Any, call: _CallShape) -> Field | None:
+#: of every op that declares no config
+_NO_CONFIG = ConfigContract()
+
+
+def _read_contract(op_name: str, config_schema: Any, call: _CallShape) -> ConfigContract:
     if call.has_config_param:
         if config_schema is not None:
             raise DagsterInvalidDefinitionError(
@@ -341,13 +333,12 @@ def _read_config_field(op_name: str, config_schema: Any, call: _CallShape) -> Fi
             )
         config_schema = call.config_class
     if config_schema is None:
-        return None
+        return _NO_CONFIG
     try:
-        return sugar.to_field(config_schema)
+        return ConfigContract(config_schema)
     except DagsterInvalidConfigDefinitionError as error:
-        raise DagsterInvalidConfigDefinitionError(
-            error.original_root, error.current_value, error.stack, f'This is the config schema of op "{op_name}".'
-        ) from error
+        reason = f'{error.reason or "It is no config type."} This is the config schema of op "{op_name}".'
+        raise DagsterInvalidConfigDefinitionError(error.original_root, error.current_value, error.stack, reason) from error
 
 
 def _read_resource_keys(keys: Any, op_name: str, call: _CallShape) -> frozenset[str]:

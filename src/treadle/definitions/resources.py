@@ -1,4 +1,4 @@
-"""ResourceDefinition, @resource, build_resources.
+"""ResourceDefinition, @resource.
 
 A resource is something that steps use and that is opened and closed around them: a connection, a client, a setting.
 Here stand its definition, how one is opened and closed, and what a set of definitions must fulfil. Which ones a run
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import GeneratorType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, overload
 
+from treadle.checks import check_optional
 from treadle.contexts import InitResourceContext
 from treadle.definitions.configured import AnonymousConfigurable, ConfigContract, is_decorated_function, pick_context
 from treadle.errors import (
@@ -114,6 +115,11 @@ class ResourceDefinition(AnonymousConfigurable):
     def __resource_definition__(self) -> ResourceDefinition:
         return self
 
+    @property
+    def has_teardown(self) -> bool:
+        """False where closing what is open surely does nothing. A function that yields has something to tear down."""
+        return True
+
     def keys_needed(self, definitions: Mapping[str, ResourceDefinition]) -> frozenset[str]:
         """The keys among `definitions`, all those of a job, that have to be open before this one."""
         del definitions
@@ -149,20 +155,28 @@ class ResourceDefinition(AnonymousConfigurable):
 
     def _ready_context(self, context: InitResourceContext | None) -> InitResourceContext:
         """A context given in a direct call, with its config checked and filled in."""
+        check_optional(
+            context, InitResourceContext, "context", self.kind, "Make one with build_init_resource_context(), or pass None."
+        )
         if context is None:
-            if self.config_field.is_required:
+            if self.required_resource_keys or self.config_field.is_required:
+                missing = "required resources" if self.required_resource_keys else "required config schema"
                 raise DagsterInvalidInvocationError(
-                    "Resource has required config schema, but no context was provided. Use the "
-                    "`build_init_resource_context` function to create a context with config."
+                    f"Resource has {missing}, but no context was provided. Use the `build_init_resource_context` "
+                    f"function to construct a context with them."
                 )
-            context = InitResourceContext(resource_def=self)
-        present = context.resources._asdict() if context.resources is not None else {}
-        for key in sorted(self.required_resource_keys - present.keys()):
-            raise DagsterInvalidDefinitionError(
-                f"resource with key '{key}' required was not provided. Give it to build_init_resource_context("
-                f"resources={{{key!r}: ...}}); given: {sorted(present) or 'none'}."
-            )
-        return context.replace_config(self.process_config(context.resource_config))
+            context = InitResourceContext()
+        config = self.process_config(context.resource_config)
+        ready = context.replace_config(config)
+        ready.resource_def = self
+        if self.required_resource_keys:
+            present = context.resources._asdict() if context.resources is not None else {}
+            for key in sorted(self.required_resource_keys - present.keys()):
+                raise DagsterInvalidDefinitionError(
+                    f"resource with key '{key}' required was not provided. Give it to build_init_resource_context("
+                    f"resources={{{key!r}: ...}}); given: {sorted(present) or 'none'}."
+                )
+        return ready
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {getattr(self.resource_fn, '__name__', self.resource_fn)}>"

@@ -1,31 +1,36 @@
 """The config schema of a job's run_config.
 
 What a run of a job may and must be told, as a schema; and a run config checked against it, taken apart into what each
-op, input, resource and logger gets. Everything wrong with it is told at once, before anything runs.
+op, input, output, resource and logger gets. Everything wrong with it is told at once, before anything runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from treadle.config.schema import ANY, Field
-from treadle.config.sugar import Shape
-from treadle.config.validate import process
+from treadle.config.jsonschema import json_schema, scaffold
+from treadle.config.schema import ANY, ConfigType, Field, Section, Selector
+from treadle.config.sugar import Permissive, Shape
+from treadle.config.validate import process, validate
+from treadle.definitions.compose import Node
+from treadle.definitions.config_hints import OPS, OPS_ALIASES, OPS_KEYS, explain, ops_of, preamble_of
+from treadle.definitions.config_mapping import ConfigMapping, FixedConfig
 from treadle.definitions.configured import process_config
 from treadle.definitions.executors import DEFAULT_EXECUTOR_FIELD
 from treadle.definitions.graph import GraphDefinition
-from treadle.definitions.job import JobDefinition
-from treadle.errors import ParameterCheckError
+from treadle.errors import DagsterConfigMappingFunctionError, DagsterInvalidConfigError, ParameterCheckError
 from treadle.introspect import MISSING
-from treadle.type_loaders import config_type_of
 
-#: the key of a graph's ops, and its older spellings
-OPS = "ops"
-OPS_ALIASES = ("graph", "solids")
+if TYPE_CHECKING:
+    from treadle.definitions.job import JobDefinition
+
 _OPTIONAL_ANY = Field(ANY, is_required=False)
+
+#: resource definitions that take config for single inputs or outputs, by key
+_Managers = Mapping[str, Any]
 
 
 class ResolvedConfig(msgspec.Struct):
@@ -33,24 +38,41 @@ class ResolvedConfig(msgspec.Struct):
 
     #: what a run's record keeps: the run config as it was given, as plain data
     given: Mapping[str, Any]
-    #: by the op's path; absent means None
-    ops: dict[str, Any]
-    #: config for inputs that nothing is connected to, by path of the op or graph and the input's name
-    inputs: dict[tuple[str, str], Any]
+    #: by the op's path; absent means None. A graph with a config mapping is here too, with its own config
+    ops: dict[str, Any] = {}
+    #: by path of the op or graph and the input's name: values of inputs that nothing is connected to, and config for
+    #: those that an input manager loads
+    inputs: dict[tuple[str, str], Any] = {}
+    #: config for outputs whose IO manager takes some, by path of the op and the output's name
+    outputs: dict[tuple[str, str], Any] = {}
     #: config for inputs of the job itself
-    job_inputs: dict[str, Any]
+    job_inputs: dict[str, Any] = {}
     #: by resource key: what the resource's function sees
-    resources: dict[str, Any]
-    #: by logger key; None where run config has no loggers section
-    loggers: dict[str, Any] | None
+    resources: dict[str, Any] = {}
+    #: by logger key; None where run config asks for none
+    loggers: dict[str, Any] | None = None
     #: config of the executor, or None where it was not asked for
-    execution: Any
+    execution: Any = None
 
 
 # -- the schema ------------------------------------------------------------------------------------------------------
 
 
-_NO_OPS = Field(ANY, is_required=False)
+class RunConfigSchema(NamedTuple):
+    """What the run config of a job must look like."""
+
+    #: of what a run is given: for a job with a config mapping that mapping's own schema
+    config_type: ConfigType
+    #: of the whole run config, which a config mapping has to make
+    run_config_schema_type: ConfigType
+    config_mapping: ConfigMapping | None
+
+
+def run_config_schema(job: JobDefinition) -> RunConfigSchema:
+    """The schema of a job's run config."""
+    whole = schema_of(job)
+    mapping = job.config_mapping
+    return RunConfigSchema(whole if mapping is None else mapping.config_schema.config_type, whole, mapping)
 
 
 def schema_of(
@@ -59,23 +81,27 @@ def schema_of(
     ignores_execution: bool = False,
     given_inputs: Mapping[str, Any] = {},
     with_ops: bool = True,
+    with_own_config: bool = True,
 ) -> Shape:
-    """The schema of a run config. With `ignores_execution` the executor's config may be anything.
+    """The schema of a whole run config. With `ignores_execution` the executor's config may be anything.
 
     Without `with_ops` the ops are left out: for a run config that does not speak of them, of a job that needs none.
+    The job's own config stands in it as defaults, entry by entry, unless `with_own_config` says no.
     """
     required = job.resource_requirements
     fields = {
         "execution": _execution_field(job, ignores_execution),
         "loggers": _section({key: d.config_field for key, d in job.loggers.items()}, required=()),
-        "resources": _section(
-            {key: _resource_field(d) for key, d in job.resource_defs.items()}, required=frozenset(required)
-        ),
-        OPS: _ops_field(job.graph) if with_ops else _NO_OPS,
+        "resources": _section({key: d.config_field for key, d in job.resource_defs.items()}, required=required),
+        OPS: _root_field(job) if with_ops else _OPTIONAL_ANY,
     }
     inputs = _job_inputs_shape(job, given_inputs)
     if inputs:
         fields["inputs"] = Field(Shape(inputs))
+    if with_own_config:
+        for key, values in own_config(job).items():
+            if key in fields:
+                fields[key] = _with_defaults(fields[key], values)
     return Shape(fields, field_aliases=_ops_aliases())
 
 
@@ -86,8 +112,12 @@ def _ops_aliases() -> dict[str, Any]:
 def _execution_field(job: JobDefinition, ignored: bool) -> Field:
     if ignored:
         return _OPTIONAL_ANY
-    config = job.executor_def.config_field if job.has_specified_executor else DEFAULT_EXECUTOR_FIELD
+    config = _executor_field(job)
     return Field(Shape({"config": config}), is_required=False if not config.is_required else None)
+
+
+def _executor_field(job: JobDefinition) -> Field:
+    return job.executor_def.config_field if job.has_specified_executor else DEFAULT_EXECUTOR_FIELD
 
 
 def _section(fields: Mapping[str, Field], required: Any) -> Field:
@@ -99,60 +129,108 @@ def _section(fields: Mapping[str, Field], required: Any) -> Field:
     return Field(Shape(entries))
 
 
-def _resource_field(definition: Any) -> Field:
-    field: Field = definition.config_field
-    return field
+def _with_defaults(field: Field, values: Any) -> Field:
+    """A section of which some entries stand there unless a run says otherwise."""
+    section = field.config_type
+    if not isinstance(section, Section) or not isinstance(values, Mapping):
+        return field
+    entries = {
+        name: Field(each.config_type, values[name], False, each.description) if name in values else each
+        for name, each in section.fields.items()
+    }
+    return Field(Shape(entries, section.description, section.field_aliases))
 
 
-def _ops_field(graph: GraphDefinition) -> Field:
-    return Field(Shape({node.name: _node_field(graph, node) for node in graph.node_dict.values()}))
+def _managers(job: JobDefinition) -> _Managers:
+    return {
+        key: definition
+        for key, definition in job.resource_defs.items()
+        if getattr(definition, "input_config_schema", None) is not None
+        or getattr(definition, "output_config_schema", None) is not None
+    }
 
 
-def _node_field(graph: GraphDefinition, node: Any) -> Field:
+def _root_field(job: JobDefinition) -> Field:
+    graph = job.graph
+    if graph.config_mapping is None:
+        return _ops_field(graph, _managers(job))
+    return Field(Shape({} if graph.config_mapping.is_fixed else {"config": graph.config_field}))
+
+
+def _ops_field(graph: GraphDefinition, managers: _Managers) -> Field:
+    return Field(Shape({node.name: _node_field(graph, node, managers) for node in graph.node_dict.values()}))
+
+
+def _node_field(graph: GraphDefinition, node: Node, managers: _Managers) -> Field:
     definition = node.definition
     fields: dict[str, Any] = {}
-    inputs = _unconnected_inputs(graph, node)
+    inputs = _input_fields(graph, node, managers)
     if inputs:
         fields["inputs"] = Field(Shape(inputs))
     if definition.is_graph:
-        fields[OPS] = _ops_field(definition)
-        return Field(Shape(fields, field_aliases=_ops_aliases()))
-    if not inputs and definition.config_field is None:
+        mapping = definition.config_mapping
+        if mapping is None:
+            fields[OPS] = _ops_field(definition, managers)
+            return Field(Shape(fields, field_aliases=_ops_aliases()))
+        if not mapping.is_fixed:
+            fields["config"] = definition.config_field
+        return Field(Shape(fields))
+    outputs = _output_fields(definition, managers) if managers else None
+    if outputs:
+        fields["outputs"] = Field(Shape(outputs))
+    if not fields and not definition.has_config_field:
         return _PLAIN_OP
-    fields["config"] = definition.config_field if definition.config_field is not None else _OPTIONAL_ANY
+    fields["config"] = definition.config_field
     return Field(Shape(fields))
 
 
 _PLAIN_OP = Field(Shape({"config": _OPTIONAL_ANY}))
 
 
-def _unconnected_inputs(graph: GraphDefinition, node: Any) -> dict[str, Field]:
-    """A field for each input of a node that neither an edge nor the graph around it gives a value."""
+def _input_fields(graph: GraphDefinition, node: Node, managers: _Managers) -> dict[str, Field]:
+    """A field for each input of a node that neither an edge nor the graph around it gives a value, and for those that
+    an input manager loads with config.
+    """
     edges = graph.dependencies[node.name]
-    inputs = node.definition.input_dict
-    if len(edges) == len(inputs):
+    inputs = node.input_dict
+    if len(edges) == len(inputs) and not managers:
         return {}
     mapped = {m.mapped_node_input_name for m in graph.input_mappings if m.mapped_node_name == node.name}
-    return {
-        name: _input_field(port)
-        for name, port in inputs.items()
-        if name not in edges and name not in mapped and _is_loadable(port)
-    }
-
-
-def _is_loadable(port: Any) -> bool:
-    return port.dagster_type.loader is not None and not port.is_nothing and port.input_manager_key is None
+    fields = {}
+    for name, port in inputs.items():
+        if port.is_nothing:
+            continue
+        is_connected = name in edges or name in mapped
+        if port.input_manager_key is not None:
+            manager = managers.get(port.input_manager_key) if not node.is_graph else None
+            if manager is not None and manager.input_config_schema is not None:
+                fields[name] = manager.input_config_schema
+            elif not is_connected:
+                fields[name] = _OPTIONAL_ANY
+        elif not is_connected and port.dagster_type.loader is not None:
+            fields[name] = _input_field(port)
+    return fields
 
 
 def _input_field(port: Any) -> Field:
-    schema = config_type_of(port.dagster_type.loader)
+    schema = port.dagster_type.loader.schema_type
     return Field(schema, is_required=False) if port.has_default_value else Field(schema)
+
+
+def _output_fields(op: Any, managers: _Managers) -> dict[str, Field]:
+    fields = {}
+    for name, port in op.output_dict.items():
+        field = getattr(managers.get(port.io_manager_key), "output_config_schema", None)
+        if field is not None:
+            # an output that carries nothing is never handed to its manager
+            fields[name] = Field(field.config_type, is_required=False) if port.is_nothing else field
+    return fields
 
 
 def _job_inputs_shape(job: JobDefinition, given: Mapping[str, Any]) -> dict[str, Field]:
     made = {}
     for name, port in job.graph.input_dict.items():
-        if not _is_loadable(port):
+        if port.dagster_type.loader is None or port.is_nothing or port.input_manager_key is not None:
             continue
         field = _input_field(port)
         is_known = name in given or name in job.input_values
@@ -160,10 +238,34 @@ def _job_inputs_shape(job: JobDefinition, given: Mapping[str, Any]) -> dict[str,
     return made
 
 
+def json_schema_of(job: JobDefinition) -> dict[str, Any]:
+    """JSON Schema 2020-12 of a job's run config: accepts what `validate_run_config` accepts, older spellings too."""
+    schema = job.run_config_schema
+    made = json_schema(schema.config_type, f"Run config of job {job.name}")
+    older = _older_execution(job)
+    if schema.config_mapping is None and older:
+        alternatives = {name: _wrapped_schema(field) for name, field in older.items()}
+        modern = made["properties"]["execution"]
+        shape = {"type": "object", "properties": alternatives, "additionalProperties": False}
+        made["properties"]["execution"] = {"anyOf": [modern, {**shape, "minProperties": 1, "maxProperties": 1}]}
+    return made
+
+
+def _wrapped_schema(field: Field) -> dict[str, Any]:
+    config = {key: value for key, value in json_schema(field.config_type).items() if key != "$schema"}
+    made = {"type": "object", "properties": {"config": config}, "additionalProperties": False}
+    return {**made, "required": ["config"]} if validate(field.config_type, {}) else made
+
+
+def scaffold_of(job: JobDefinition) -> str:
+    """A commented YAML run config for a job to start from."""
+    return scaffold(job.run_config_schema.config_type, f"Run config of job {job.name}")
+
+
 # -- a run config against it -----------------------------------------------------------------------------------------
 
 
-def read_run_config(run_config: Any, what: str) -> dict[str, Any]:
+def read_run_config(run_config: Any, what: str, parameter: str = "run_config") -> dict[str, Any]:
     """The mapping in a `run_config` argument: a mapping as it is, a RunConfig as a dict."""
     if run_config is None:
         return {}
@@ -171,7 +273,7 @@ def read_run_config(run_config: Any, what: str) -> dict[str, Any]:
     given = to_dict() if to_dict is not None else run_config
     if not isinstance(given, Mapping):
         raise ParameterCheckError(
-            f'{what}: Param "run_config" is not a dict. Got {run_config!r} (a {type(run_config).__name__}). Give a '
+            f'{what}: Param "{parameter}" is not a dict. Got {run_config!r} (a {type(run_config).__name__}). Give a '
             f"mapping or a RunConfig."
         )
     return dict(given)
@@ -186,42 +288,72 @@ def resolve(
 ) -> ResolvedConfig:
     """Check a run config against a job and take it apart.
 
-    Raises DagsterInvalidConfigError with every mistake in it.
+    Raises DagsterInvalidConfigError with every mistake in it, DagsterConfigMappingFunctionError where a config mapping
+    raises.
     """
-    what = f'job "{job.name}"'
-    given = read_run_config(run_config, what)
-    baked = read_run_config(job.baked_config, what) if job.baked_config is not None else {}
-    raw = _drop_unselected(_modern_execution({**baked, **given}, job), job)
-    needs_ops = not _OPS_KEYS.isdisjoint(raw) or _has_op_config(job)
-    if not raw and not needs_ops and not _needs_config(job, given_inputs):
-        return ResolvedConfig(raw, {}, {}, {}, _resource_configs(job, {}), None, None)
+    given = read_run_config(run_config, f'job "{job.name}"')
+    mapping = job.config_mapping
+    config = given if mapping is None else _map_run_config(job, mapping, given)
+    raw = _drop_unselected(_modern_execution(config, job), job)
+    own = own_config(job)
+    needs_ops = OPS in own or not OPS_KEYS.isdisjoint(raw) or _needs_op_config(job)
+    if not raw and not own and not needs_ops and not _needs_config(job, given_inputs):
+        return ResolvedConfig(given, resources=_resource_configs(job, {}))
     schema = schema_of(job, ignores_execution=ignores_execution, given_inputs=given_inputs, with_ops=needs_ops)
-    processed = process(schema, raw, f"Error in config for job {job.name}")
+    try:
+        processed = process(schema, raw)
+    except DagsterInvalidConfigError as error:
+        raise explain(job, error, own, run_config) from None
     resolved = ResolvedConfig(
-        given=raw,
+        given=given,
         ops={},
         inputs={},
+        outputs={},
         job_inputs=dict(processed.get("inputs") or {}),
         resources=_resource_configs(job, processed.get("resources") or {}),
-        loggers=_logger_configs(job, processed.get("loggers")) if "loggers" in raw else None,
-        execution=(processed.get("execution") or {}).get("config"),
+        loggers=_logger_configs(job, processed.get("loggers")) or None,
+        execution=None if ignores_execution else job.executor_def.resolve_config(processed["execution"]["config"]),
     )
-    for path, entry in _walk_ops(job.graph, processed.get(OPS) or {}, ""):
-        if "config" in entry:
-            resolved.ops[path] = entry["config"]
-        for name, value in (entry.get("inputs") or {}).items():
-            resolved.inputs[path, name] = value
+    if needs_ops:
+        given_ops = {**own.get(OPS, {}), **ops_of(raw)}
+        _Taker(job, resolved).take_graph(job.graph, processed[OPS], given_ops, "")
     return resolved
 
 
-_OPS_KEYS = frozenset((OPS, *OPS_ALIASES))
+def validate_run_config(job_def: JobDefinition, run_config: Any = None) -> dict[str, Any]:
+    """The run config of a job, checked and with defaults filled in; DagsterInvalidConfigError with every mistake.
+
+    `ops` has an entry for every op and graph of the job, by path: `{"config": ..., "inputs": ..., "outputs": ...}`.
+    """
+    if not hasattr(job_def, "run_config_schema"):
+        raise ParameterCheckError(f'validate_run_config: Param "job_def" is not a JobDefinition. Got {job_def!r}.')
+    resolved = resolve(job_def, run_config)
+    ops: dict[str, dict[str, Any]] = {}
+    for handle in job_def.graph.iterate_node_handles():
+        path = str(handle)
+        ops[path] = {"config": resolved.ops.get(path), "inputs": {}, "outputs": None}
+    for (path, name), value in resolved.inputs.items():
+        ops[path]["inputs"][name] = value
+    for (path, name), value in resolved.outputs.items():
+        ops[path]["outputs"] = {**(ops[path]["outputs"] or {}), name: value}
+    made: dict[str, Any] = {
+        OPS: ops,
+        "execution": resolved.execution
+        if not job_def.has_specified_executor
+        else {job_def.executor_def.name: resolved.execution},
+        "resources": {key: {"config": config} for key, config in resolved.resources.items()},
+        "loggers": {key: {"config": config} for key, config in (resolved.loggers or {}).items()},
+    }
+    return {**made, "inputs": resolved.job_inputs} if resolved.job_inputs else made
 
 
-def _has_op_config(job: JobDefinition) -> bool:
-    """True where an op has config of its own (to be filled in at least) or an input that config must give."""
+def _needs_op_config(job: JobDefinition) -> bool:
+    """True where an op has config of its own (to be filled in at least) or an input or output that may take some."""
+    if job.graph.maps_config or _managers(job):
+        return True
     for op in job.wiring.ops.values():
         definition = op.definition
-        if definition.config_field is not None:
+        if definition.has_config_field:
             return True
         for name, source in op.inputs.items():
             if (source is None or source.kind == "config") and not definition.input_dict[name].has_default_value:
@@ -241,28 +373,105 @@ def _needs_config(job: JobDefinition, given_inputs: Mapping[str, Any]) -> bool:
     )
 
 
-def _walk_ops(
-    graph: GraphDefinition, entries: Mapping[str, Any], prefix: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, entry in entries.items():
-        path = prefix + name
-        yield path, entry
-        node = graph.node_dict[name]
-        if node.is_graph:
-            yield from _walk_ops(node.definition, entry.get(OPS) or {}, path + ".")
+class _Taker:
+    """Takes processed config of ops apart: who gets what, config mappings called on the way down."""
+
+    def __init__(self, job: JobDefinition, resolved: ResolvedConfig) -> None:
+        self.job = job
+        self.resolved = resolved
+
+    def take_graph(self, graph: GraphDefinition, entries: Any, given: Mapping[str, Any], path: str) -> None:
+        """The entries of a graph's nodes, or where it has a config mapping its own config; `given` is not processed."""
+        if graph.config_mapping is not None:
+            entries, given = self._map(graph, entries, given, path)
+        prefix = f"{path}." if path else ""
+        for name, entry in entries.items():
+            self._take_node(graph.node_dict[name].definition, entry, given.get(name) or {}, prefix + name)
+
+    def _take_node(self, definition: Any, entry: Mapping[str, Any], given: Mapping[str, Any], path: str) -> None:
+        resolved = self.resolved
+        for name, value in entry.get("inputs", _NOTHING).items():
+            resolved.inputs[path, name] = value
+        for name, value in entry.get("outputs", _NOTHING).items():
+            resolved.outputs[path, name] = value
+        if definition.is_graph:
+            is_mapped = definition.config_mapping is not None
+            self.take_graph(definition, entry if is_mapped else entry[OPS], given if is_mapped else ops_of(given), path)
+        elif definition.has_config_field:
+            resolved.ops[path] = definition.resolve_config(entry.get("config"), f"op '{path.rpartition('.')[2]}'")
+        elif "config" in entry:
+            resolved.ops[path] = entry["config"]
+
+    def _map(
+        self, graph: GraphDefinition, entry: Mapping[str, Any], given: Mapping[str, Any], path: str
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """Call a graph's config mapping: the entries of its nodes, processed and as the function gave them."""
+        job, mapping = self.job, graph.config_mapping
+        assert mapping is not None
+        name = path.rpartition(".")[2] or graph.name
+        config = entry.get("config")
+        if config is not None:
+            self.resolved.ops[path] = config
+        config = graph.resolve_config({} if config is None else config, f"graph {name}")
+        raw = config if graph._contract.is_configured else given.get("config", {})
+        try:
+            made = mapping.call(config, raw)
+        except Exception as error:
+            raise DagsterConfigMappingFunctionError(
+                f"The config mapping function on graph '{name}' in job '{job.name}' has thrown an unexpected error "
+                f'during its execution. The definition is instantiated at stack "{path.replace(".", ":") or name}". '
+                f"{type(error).__name__}: {error}",
+                user_exception=error,
+            ) from error
+        if graph.whole is not None:
+            made = _keep_nodes(made, graph.whole, graph)
+        by = "It is fixed by @graph(config=...)" if mapping.is_fixed else "It was made by its config mapping function"
+        preamble = (
+            f'In job {job.name} at stack {path.replace(".", ":") or name}: Op "{name}" with definition "{graph.name}" has '
+            f"a configuration error. {by}, and does not fit the ops inside, whatever run config says: correct it there. "
+            f"The paths below begin at what it gave"
+        )
+        return process(_ops_field(graph, _managers(job)).config_type, made, preamble), made
 
 
-def _modern_execution(raw: dict[str, Any], job: JobDefinition) -> dict[str, Any]:
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _map_run_config(job: JobDefinition, mapping: ConfigMapping, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Call the config mapping of a job: the whole run config that it makes of what was given."""
+    processed = process(mapping.config_schema.config_type, given, f"Error in config for job {job.name}")
+    try:
+        made = mapping.call(processed, given)
+    except Exception as error:
+        raise DagsterConfigMappingFunctionError(
+            f"The config mapping function on job {job.name} has thrown an unexpected error during its execution. "
+            f"{type(error).__name__}: {error}",
+            user_exception=error,
+        ) from error
+    if not isinstance(made, Mapping):
+        errors = validate(Shape({}), made)
+        raise DagsterInvalidConfigError(preamble_of(job, is_mapped=True), errors, made)
+    return dict(made)
+
+
+def _modern_execution(raw: Mapping[str, Any], job: JobDefinition) -> dict[str, Any]:
     """`{execution: {multiprocess: {config: C}}}`, the older spelling, to `{execution: {config: {multiprocess: C}}}`."""
     execution = raw.get("execution")
-    if not isinstance(execution, Mapping) or "config" in execution or len(execution) != 1:
-        return raw
+    if not isinstance(execution, Mapping) or len(execution) != 1 or "config" in execution:
+        return dict(raw)
     ((name, entry),) = execution.items()
-    if not isinstance(entry, Mapping) or (entry and set(entry) != {"config"}):
-        return raw
+    if name not in _older_execution(job) or not isinstance(entry, Mapping) or (entry and set(entry) != {"config"}):
+        return dict(raw)
     config = entry.get("config", {})
     is_own = job.has_specified_executor and job.executor_def.name == name
     return {**raw, "execution": {"config": config if is_own else {name: config}}}
+
+
+def _older_execution(job: JobDefinition) -> dict[str, Field]:
+    """The names that may stand directly below `execution` in the older spelling, with the config of each."""
+    field = _executor_field(job)
+    choices = dict(field.config_type.fields) if isinstance(field.config_type, Selector) else {}
+    return {**choices, job.executor_def.name: field} if job.has_specified_executor else choices
 
 
 def _drop_unselected(raw: dict[str, Any], job: JobDefinition) -> dict[str, Any]:
@@ -270,7 +479,7 @@ def _drop_unselected(raw: dict[str, Any], job: JobDefinition) -> dict[str, Any]:
     if not job.is_subset:
         return raw
     whole, graph = job.whole_graph, job.graph
-    kept = {key: _keep_nodes(v, whole, graph) if key in _OPS_KEYS else v for key, v in raw.items()}
+    kept = {key: _keep_nodes(v, whole, graph) if key in OPS_KEYS else v for key, v in raw.items()}
     if isinstance(raw.get("inputs"), Mapping):
         gone = whole.input_dict.keys() - graph.input_dict.keys()
         kept["inputs"] = {name: value for name, value in raw["inputs"].items() if name not in gone}
@@ -287,7 +496,7 @@ def _keep_nodes(entries: Any, whole: GraphDefinition, graph: GraphDefinition) ->
         node = whole.node_dict.get(name)
         if node is not None and node.is_graph and isinstance(entry, Mapping):
             inner = graph.node_dict[name].definition
-            entry = {k: _keep_nodes(v, node.definition, inner) if k in _OPS_KEYS else v for k, v in entry.items()}
+            entry = {k: _keep_nodes(v, node.definition, inner) if k in OPS_KEYS else v for k, v in entry.items()}
         kept[name] = entry
     return kept
 
@@ -317,12 +526,57 @@ def _logger_configs(job: JobDefinition, entries: Mapping[str, Any] | None) -> di
     return made
 
 
-def validate_run_config(job_def: JobDefinition, run_config: Any = None) -> dict[str, Any]:
-    """The run config of a job, checked and with defaults filled in; DagsterInvalidConfigError with every mistake."""
-    if not isinstance(job_def, JobDefinition):
-        raise ParameterCheckError(f'validate_run_config: Param "job_def" is not a JobDefinition. Got {job_def!r}.')
-    given = read_run_config(run_config, f'job "{job_def.name}"')
-    baked = read_run_config(job_def.baked_config, f'job "{job_def.name}"') if job_def.baked_config is not None else {}
-    raw = _modern_execution({**baked, **given}, job_def)
-    processed: dict[str, Any] = process(schema_of(job_def), raw, f"Error in config for job {job_def.name}")
-    return processed
+# -- config that the job brings along --------------------------------------------------------------------------------
+
+
+def own_config(job: JobDefinition) -> dict[str, Any]:
+    """The config that a job was made with: what holds for each entry of a section that run config does not have."""
+    if not job.run_config:
+        return {}
+    modern = _drop_unselected(_modern_execution(job.run_config, job), job)
+    return {OPS if key in OPS_KEYS else key: value for key, value in modern.items()}
+
+
+def check_own_config(job: JobDefinition) -> None:
+    """Refuse a job whose own config, or that of a graph in it, cannot be right whatever a run is given.
+
+    Called when a job is made. Nothing is said while resources are missing: their definitions may come later, and
+    decide what ops may be told. DagsterInvalidConfigError.
+    """
+    if any(key not in job.resource_defs for key in job.resource_requirements):
+        return
+    own = own_config(job)
+    if own:
+        schema = schema_of(job, ignores_execution=not job.has_specified_executor, with_own_config=False)
+        errors = validate(_without_requirements(schema), own)
+        if errors:
+            raise DagsterInvalidConfigError(preamble_of(job, is_own=True), errors, own)
+    managers = _managers(job)
+    for path, graph in _graphs_of(job.graph, ""):
+        if isinstance(graph.config_mapping, FixedConfig):
+            errors = validate(_ops_field(graph, managers).config_type, graph.config_mapping.config)
+            if errors:
+                preamble = f"Error in the config of graph {path or graph.name}, fixed by @graph(config=...)"
+                raise DagsterInvalidConfigError(preamble, errors, graph.config_mapping.config)
+
+
+def _without_requirements(schema: Shape) -> Shape:
+    """The same, but no section and no entry of one has to be there; the entries themselves have to be whole."""
+    relaxed: dict[str, Any] = {}
+    for key, field in schema.fields.items():
+        section = field.config_type
+        if isinstance(section, Section):
+            entries = {name: Field(each.config_type, is_required=False) for name, each in section.fields.items()}
+            # more resources may be bound to the job later
+            section = Permissive(entries) if key == "resources" else Shape(entries)
+        relaxed[key] = Field(section, is_required=False)
+    return Shape(relaxed)
+
+
+def _graphs_of(graph: GraphDefinition, path: str) -> Iterator[tuple[str, GraphDefinition]]:
+    """The graph and the graphs inside it that have a config mapping, or have one inside, with their paths."""
+    if graph.maps_config:
+        yield path, graph
+        for name, node in graph.node_dict.items():
+            if node.is_graph:
+                yield from _graphs_of(node.definition, f"{path}.{name}" if path else name)

@@ -59,7 +59,7 @@ def _cut(graph: GraphDefinition, wanted: Selection) -> GraphDefinition:
             if not node.is_graph:
                 raise DagsterInvalidSubsetError(f'"{name}" is an op: there is no node named anything inside it.')
             nodes[name] = msgspec.structs.replace(node, definition=_cut(node.definition, wanted.parts[name]))
-    return GraphDefinition(
+    cut = GraphDefinition(
         graph.name,
         description=graph.description,
         nodes=nodes,
@@ -70,6 +70,8 @@ def _cut(graph: GraphDefinition, wanted: Selection) -> GraphDefinition:
         tags=graph.tags,
         input_defs=[d for d in graph.input_defs if any(_is_kept(nodes, m) for m in _mappings_of(graph, d.name))],
     )
+    cut.whole, cut._contract = graph.whole or graph, graph._contract
+    return cut
 
 
 def _mappings_of(graph: GraphDefinition, name: str) -> list[InputMapping]:

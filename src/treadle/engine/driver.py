@@ -111,6 +111,9 @@ class Driver:
                     if self.first_failure is not None and self._must_stop():
                         machine.stop()
                         break
+                elif executor.interrupt is not None:
+                    machine.stop()
+                    break
                 elif self._timers:
                     if self._timers[0][0] <= monotonic():
                         todo.extend(machine.resume(heapq.heappop(self._timers)[1]))

@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from treadle.events import DagsterEvent, DagsterEventType
+from treadle.events import DagsterEvent, DagsterEventType, StepOutputHandle
 from treadle.outcomes import RetryPolicy, RetryRequested
-from treadle.payloads import StepOutputHandle
 from treadle.plan.model import UNKNOWN_KEY, Fan, FromCollect, FromList, FromOutput, Plan, Source, Step, step_key
 
 # -- commands ---------------------------------------------------------------------------------------------------

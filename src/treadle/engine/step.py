@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
-from treadle.contexts import HookContext, InputContext, OpExecutionContext, OutputContext, StepFacts
+from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput, WiredOp
@@ -33,6 +33,7 @@ from treadle.errors import (
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType
+from treadle.io_contexts import InputContext, OutputContext
 from treadle.logs import active_context
 from treadle.metadata import normalize_metadata
 from treadle.names import nearest, split_step_key
@@ -105,7 +106,7 @@ class Attempt:
         #: input values
         self.values: dict[str, Any] = {}
         #: output name to its value, or to {mapping key: value}
-        self.produced: dict[str, Any] = {}
+        self.produced = self.facts.produced
         #: the step's events so far, kept only where a hook wants to see them
         self.events: list[DagsterEvent] | None = None
 
@@ -127,6 +128,7 @@ class Attempt:
         except GeneratorExit:
             raise
         except BaseException as raised:  # noqa: BLE001 - what user code raises is a value in here
+            self.place.signals.is_open = False
             yield from self._take_logged()
             error = raised
             ending = self._fail(raised)
@@ -182,11 +184,14 @@ class Attempt:
         return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key, metadata)
 
     def _call_loader(self, loader: Any, context: InputContext, port: Any) -> Any:
-        self.boundary = lambda error: DagsterExecutionLoadInputError(
-            f'Error occurred while loading input "{port.name}" of step "{self.stamp.step_key}":', user_exception=error
+        self._enter(
+            lambda error: DagsterExecutionLoadInputError(
+                f'Error occurred while loading input "{port.name}" of step "{self.stamp.step_key}":',
+                user_exception=error,
+            )
         )
         value = loader.load_input(context)
-        self.boundary = None
+        self._leave()
         return value
 
     def _unconnected(
@@ -197,35 +202,36 @@ class Attempt:
         if wired is not None and wired.kind == "list":
             return [self._job_input(port, item) for item in wired.wires], None
         if wired is not None and wired.kind == "job_input":
-            return self._job_input(port, wired.wires[0]), None
+            if manager is None or wired.wires[0] in place.input_values:
+                return self._job_input(port, wired.wires[0]), None
         if manager is not None:
             context = self._input_context(port, manager[0], None)
             value = self._call_loader(manager[1], context, port)
             metadata = context.consume_logged_metadata()
             return value, self.stamp.event(_LOADED, LoadedInputData(name, manager[0], metadata=metadata))
         where: Any = (self.bench.op.path, name) if wired is None else wired.wires
+        outer = port if wired is None else self._graph_port(where)
         if where in place.config.inputs:
-            return self._from_config(port, place.config.inputs[where]), None
-        default = port.default_value if wired is None else self._graph_default(where, port)
-        return default, None
+            return self._from_config(outer, place.config.inputs[where]), None
+        return (outer if outer.has_default_value else port).default_value, None
 
-    def _graph_default(self, where: tuple[str, str], port: Any) -> Any:
+    def _graph_port(self, where: tuple[str, str]) -> Any:
         graph = self.place.job.graph
         for name in where[0].split("."):
             graph = graph.node_dict[name].definition
-        outer = graph.input_dict[where[1]]
-        return outer.default_value if outer.has_default_value else port.default_value
+        return graph.input_dict[where[1]]
 
     def _job_input(self, port: Any, name: Any) -> Any:
         place = self.place
         if name in place.input_values:
             return place.input_values[name]
-        if name in place.config.job_inputs:
-            return self._from_config(port, place.config.job_inputs[name])
         outer = place.job.graph.input_dict[name]
-        return outer.default_value if outer.has_default_value else port.default_value
+        if name in place.config.job_inputs:
+            return self._from_config(outer, place.config.job_inputs[name])
+        return (outer if outer.has_default_value else port).default_value
 
     def _from_config(self, port: Any, config: Any) -> Any:
+        """The value that config stands for, by the loader of the input whose schema it was checked against."""
         self.boundary = lambda error: DagsterTypeLoadingError(
             f'Error occurred while loading input "{port.name}" of step "{self.stamp.step_key}" from config:',
             user_exception=error,
@@ -240,18 +246,24 @@ class Attempt:
         bench, context = self.bench, self.context
         definition = bench.op.definition
         args, kwargs = invoke.arguments(definition, self.values, context, bench.config, self.place.resources)
+        signals = self.place.signals
         self.boundary = self._body_error
         token = active_context.set(context)
+        signals.is_open = True
         try:
+            if signals.pending is not None:
+                raise signals.pending
             result = definition.compute_fn(*args, **kwargs)
         finally:
+            signals.is_open = False
             active_context.reset(token)
-        if invoke.is_stream(result) and definition.output_dict:
+        if invoke.is_stream(result):
+            signals.is_open = True
             for outcome in invoke.stream(definition, result, context):
-                self.boundary = None
+                self._leave()
                 yield from self._take(outcome)
-                self.boundary = self._body_error
-            self.boundary = None
+                self._enter(self._body_error)
+            self._leave()
         else:
             self.boundary = None
             if self.facts.events:
@@ -262,6 +274,16 @@ class Attempt:
             yield from self._take_logged()
         if len(self.produced) < len(bench.outputs):
             yield from self._complete_outputs()
+
+    def _enter(self, boundary: Callable[[BaseException], DagsterError]) -> None:
+        """User code is about to run: what it raises is its own, and a signal may interrupt it."""
+        self.boundary = boundary
+        self.place.signals.is_open = True
+
+    def _leave(self) -> None:
+        """User code has come back."""
+        self.boundary = None
+        self.place.signals.is_open = False
 
     def _body_error(self, error: BaseException) -> DagsterError:
         node = self.bench.op.node
@@ -349,6 +371,8 @@ class Attempt:
         added = self.facts.output_metadata
         if added and (name, mapping_key) in added:
             metadata = {**normalize_metadata(metadata or {}), **normalize_metadata(added[name, mapping_key])}
+        if self.bench.hooks:
+            self._show_hooks(name, mapping_key, metadata)
         verdict = self._check(port, value, place)
         handle = StepOutputHandle(key, name, mapping_key)
         yield self.stamp.event(
@@ -366,12 +390,22 @@ class Attempt:
             return
         yield from self._hand_over(port, manager, value, mapping_key, metadata or {})
 
+    def _show_hooks(self, name: str, mapping_key: str | None, metadata: Mapping[str, Any]) -> None:
+        kept = self.facts.final_metadata
+        if mapping_key is None:
+            kept[name] = dict(metadata)
+        else:
+            kept.setdefault(name, {})[mapping_key] = dict(metadata)
+
     def _hand_over(
         self, port: Any, manager: Any, value: Any, mapping_key: str | None, metadata: Mapping[str, Any]
     ) -> Iterator[DagsterEvent]:
         context = self._output_context(port, mapping_key, metadata)
-        self.boundary = lambda error: DagsterExecutionHandleOutputError(
-            f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":', user_exception=error
+        self._enter(
+            lambda error: DagsterExecutionHandleOutputError(
+                f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":',
+                user_exception=error,
+            )
         )
         given = manager.handle_output(context, value)
         parts = given if hasattr(given, "__next__") else () if given is None else [given]
@@ -381,13 +415,13 @@ class Attempt:
             elif isinstance(part, Mapping):
                 context.add_output_metadata(part)
             else:
-                self.boundary = None
+                self._leave()
                 raise DagsterInvariantViolationError(
                     f'IO manager "{port.io_manager_key}" on output "{port.name}" has returned {part!r} (a '
                     f"{type(part).__name__}). handle_output returns None, or yields AssetMaterializations and dicts of "
                     f"metadata."
                 )
-        self.boundary = None
+        self._leave()
         for logged in context.consume_events():
             yield self._user_event(logged)
         yield self.stamp.event(
@@ -422,7 +456,8 @@ class Attempt:
                 return TypeCheckData(True, port.name)
         except Exception:  # noqa: BLE001, S110 - a class whose isinstance raises: the full check below tells of it
             pass
-        context = TypeCheckContext(place.facts.run.run_id, self.context.log, self.facts.resources)
+        resources = place.scope(dagster_type.required_resource_keys)
+        context = TypeCheckContext(place.facts.run.run_id, self.context.log, resources)
         self.boundary = lambda error: DagsterTypeCheckError(
             f'Error occurred while type-checking "{port.name}" of type "{dagster_type.display_name}", of step '
             f'"{self.stamp.step_key}":',
@@ -535,7 +570,7 @@ class Attempt:
             run_id=run.run_id,
             definition_metadata=port.metadata,
             mapping_key=handle.mapping_key,
-            config=None,
+            config=self.place.config.outputs.get((op.path, handle.output_name)),
             dagster_type=port.dagster_type,
             log=self.context.log,
             version=None,
@@ -551,7 +586,8 @@ class Attempt:
             name=port.name,
             job_name=self.place.facts.run.job_name,
             op_def=self.bench.op.definition,
-            config=None,
+            # of an input without a manager of its own this is a value to load, not config for a manager
+            config=self.place.config.inputs.get((self.bench.op.path, port.name)) if port.input_manager_key else None,
             definition_metadata=port.metadata,
             upstream_output=upstream,
             dagster_type=port.dagster_type,

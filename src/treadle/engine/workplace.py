@@ -13,6 +13,7 @@ from typing import Any
 from treadle.contexts import RunFacts
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
+from treadle.engine.interrupts import Interrupts
 from treadle.engine.resources import Resources
 from treadle.errors import DagsterInvalidDefinitionError
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
@@ -49,6 +50,7 @@ class Workplace:
         self.first_error: BaseException | None = None
         #: what interrupted a step, and so ends the run
         self.interrupt: BaseException | None = None
+        self.signals = Interrupts()
         run = facts.run
         self._tags = {"run_id": run.run_id, "job_name": run.job_name}
         self._run_tags = dict(run.tags)
@@ -149,9 +151,13 @@ def _visible_keys(definition: Any, hooks: Any) -> frozenset[str]:
     for port in definition.input_dict.values():
         if port.dagster_type.required_resource_keys:
             keys |= port.dagster_type.required_resource_keys
+        if port.input_manager_key is not None:
+            keys |= {port.input_manager_key}
     for port in definition.output_dict.values():
         if port.dagster_type.required_resource_keys:
             keys |= port.dagster_type.required_resource_keys
+        if not port.is_nothing:
+            keys |= {port.io_manager_key}
     return keys
 
 

@@ -18,7 +18,7 @@ from treadle.engine.machine import Launch, Skip
 from treadle.engine.resources import OpenResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Workplace
-from treadle.errors import error_info
+from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData
@@ -49,6 +49,7 @@ class InProcessExecutor:
 
     def open(self) -> Iterator[DagsterEvent]:
         """Open the resources that the steps need."""
+        self.place.signals.install()
         self._started = time.perf_counter()
         pid = os.getpid()
         keys = self.place.plan.step_keys
@@ -103,6 +104,7 @@ class InProcessExecutor:
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Close what was opened. An aborted run drops the step that it is in, and says nothing of its end."""
+        self.place.signals.restore()
         if self._current is not None:
             self._current.close()  # type: ignore[attr-defined]
             self._current = None
@@ -142,15 +144,28 @@ class InProcessExecutor:
         """Go on with the step that runs, or start the next."""
         while True:
             if self._current is None:
-                if not self._orders:
-                    if timeout:
-                        time.sleep(timeout)
+                if self._is_interrupted(timeout if not self._orders else None) or not self._orders:
                     return None
                 self._current = run_step(self.place, self._orders.popleft())
             event = next(self._current, None)
             if event is not None:
                 return event
             self._current = None
+
+    def _is_interrupted(self, seconds: float | None) -> bool:
+        """Between steps: look for a signal that came meanwhile, or wait and be woken by one."""
+        signals = self.place.signals
+        if seconds and signals.pending is None:
+            signals.is_open = True
+            try:
+                time.sleep(seconds)
+            except DagsterExecutionInterruptedError as error:
+                signals.pending = error
+            finally:
+                signals.is_open = False
+        if signals.pending is not None:
+            self.place.interrupt = signals.pending
+        return signals.pending is not None
 
     def skip(self, command: Skip) -> DagsterEvent:
         """The event for a step that is skipped."""

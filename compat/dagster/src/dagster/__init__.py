@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,14 @@ import treadle
 #: what the import system and type checkers ask a module for, and Treadle knows
 _SHARED_DUNDERS = frozenset({"__all__", "__version__"})
 
+#: names that are a sub-module of Treadle's, too -> the module that has what is meant here
+_HOMES = {"definitions": "treadle.definitions.container"}
+
 
 def __getattr__(name: str) -> Any:
     is_private = name.startswith("_") and name not in _SHARED_DUNDERS
-    value = None if is_private else getattr(treadle, name, None)
+    home = import_module(_HOMES[name]) if name in _HOMES else treadle
+    value = None if is_private else getattr(home, name, None)
     # Treadle's own sub-modules are no names of this API.
     if value is None or isinstance(value, ModuleType):
         raise AttributeError(f"module 'dagster' (which is Treadle's here) has no attribute {name!r}.{_nearest(name)}")
@@ -45,7 +50,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(treadle.__all__)
+    return sorted([*treadle.__all__, *_HOMES])
 
 
 def _nearest(name: str) -> str:

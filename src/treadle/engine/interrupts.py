@@ -1,0 +1,51 @@
+"""SIGINT and SIGTERM as one interruption of a run.
+
+While a run has the main thread, either signal raises DagsterExecutionInterruptedError in user code at its next bytecode;
+one that comes while the engine itself is at work waits until the engine looks. In any other thread signals are left
+alone. The handlers that were there before are put back when the run ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from treadle.errors import DagsterExecutionInterruptedError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """The signals of one run. `is_open` is True while user code runs, or the engine only waits."""
+
+    __slots__ = ("_previous", "is_open", "pending")
+
+    def __init__(self) -> None:
+        self.is_open = False
+        #: a signal that came while nothing could be interrupted
+        self.pending: DagsterExecutionInterruptedError | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        """Take the signals over, in the main thread; a handler of another run around this one is left in place."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            if isinstance(getattr(signal.getsignal(number), "__self__", None), Interrupts):
+                continue
+            self._previous[number] = signal.signal(number, self._handle)
+
+    def restore(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._previous = {}
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        error = DagsterExecutionInterruptedError(f"The run was interrupted by {signal.Signals(number).name}.")
+        if self.is_open:
+            self.is_open = False
+            raise error
+        self.pending = error
