@@ -2,7 +2,9 @@
 
 Shapes: a chain and a fan of distinct ops (each made by a factory), and a map over a dynamic output, collected.
 Each measurement has a fresh interpreter, which first runs a small job of the same shape, so that what is loaded on
-first use is loaded. Times are wall-clock medians over the repeats. Peak memory is the highest resident size of that process.
+first use is loaded. Times are medians over the repeats of the CPU time of that process, all its threads together: every
+engine here computes and hardly waits, and CPU time is not blurred by what else the machine does. Peak memory is the
+highest resident size of that process.
 
     in_process.py [--peer PYTHON]... [--repeat N] [--quick]
 
@@ -157,11 +159,11 @@ def measure(engine: str, shape: str, size: int) -> dict[str, float]:
         return {}
     shapes[shape](3)()
     gc.collect()
-    started = time.perf_counter()
+    started = time.process_time()
     run = shapes[shape](size)
-    defined = time.perf_counter()
+    defined = time.process_time()
     events = run()
-    done = time.perf_counter()
+    done = time.process_time()
     return {"define": defined - started, "run": done - defined, "memory": peak_memory(), "events": events}
 
 
@@ -201,6 +203,7 @@ def engines(peers: list[str]) -> list[tuple[str, str]]:
 
 def tell(results: dict[tuple[str, str, int], dict[str, float]]) -> None:
     print("## In process: no-op ops\n")
+    print("CPU time, median of the repeats; `benchmarks/in_process.py` says what exactly is measured.\n")
     print("| engine | shape | ops | define, us an op | plan and run, us an op | events an op | peak memory, MiB |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for (engine, shape, size), each in results.items():

@@ -38,3 +38,10 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_unknown_name_is_refused_and_the_nearest_suggested() -> None:
     with pytest.raises(AttributeError, match="graph"):
         treadle.gaph
+
+
+def test_public_name_is_no_module_of_ours() -> None:
+    """Importing `treadle.job` as a module would replace the public name `job` by it."""
+    folder = Path(treadle.__file__).parent
+    modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules & set(treadle.__all__) == set()

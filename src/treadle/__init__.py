@@ -68,6 +68,15 @@ if TYPE_CHECKING:
     from treadle.config.sugar import (
         Shape as Shape,
     )
+    from treadle.config_files import (
+        config_from_files as config_from_files,
+    )
+    from treadle.config_files import (
+        config_from_pkg_resources as config_from_pkg_resources,
+    )
+    from treadle.config_files import (
+        config_from_yaml_strings as config_from_yaml_strings,
+    )
     from treadle.contexts import (
         HookContext as HookContext,
     )
@@ -86,6 +95,27 @@ if TYPE_CHECKING:
     from treadle.contexts import (
         OpExecutionContext as SystemComputeExecutionContext,
     )
+    from treadle.definitions.built import (
+        build_hook_context as build_hook_context,
+    )
+    from treadle.definitions.built import (
+        build_init_logger_context as build_init_logger_context,
+    )
+    from treadle.definitions.built import (
+        build_init_resource_context as build_init_resource_context,
+    )
+    from treadle.definitions.built import (
+        build_input_context as build_input_context,
+    )
+    from treadle.definitions.built import (
+        build_op_context as build_op_context,
+    )
+    from treadle.definitions.built import (
+        build_op_context as build_solid_context,
+    )
+    from treadle.definitions.built import (
+        build_output_context as build_output_context,
+    )
     from treadle.definitions.compose import (
         DependencyDefinition as DependencyDefinition,
     )
@@ -103,6 +133,12 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.compose import (
         NodeInvocation as NodeInvocation,
+    )
+    from treadle.definitions.config_mapping import (
+        ConfigMapping as ConfigMapping,
+    )
+    from treadle.definitions.config_mapping import (
+        config_mapping as config_mapping,
     )
     from treadle.definitions.configurable import (
         ConfigurableIOManager as ConfigurableIOManager,
@@ -179,8 +215,26 @@ if TYPE_CHECKING:
     from treadle.definitions.executors import (
         multiprocess_executor as multiprocess_executor,
     )
+    from treadle.definitions.file_handles import (
+        FileHandle as FileHandle,
+    )
+    from treadle.definitions.file_handles import (
+        FileManager as FileManager,
+    )
+    from treadle.definitions.file_handles import (
+        LocalFileHandle as LocalFileHandle,
+    )
+    from treadle.definitions.file_handles import (
+        LocalFileManager as LocalFileManager,
+    )
+    from treadle.definitions.file_handles import (
+        local_file_manager as local_file_manager,
+    )
     from treadle.definitions.graph import (
         GraphDefinition as GraphDefinition,
+    )
+    from treadle.definitions.graph import (
+        graph as composite_solid,
     )
     from treadle.definitions.graph import (
         graph as graph,
@@ -253,6 +307,15 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.op import (
         op as solid,
+    )
+    from treadle.definitions.opening import (
+        build_resources as build_resources,
+    )
+    from treadle.definitions.paths import (
+        UPathIOManager as UPathIOManager,
+    )
+    from treadle.definitions.paths import (
+        custom_path_fs_io_manager as custom_path_fs_io_manager,
     )
     from treadle.definitions.ports import (
         DynamicOut as DynamicOut,
@@ -557,6 +620,39 @@ if TYPE_CHECKING:
     from treadle.names import (
         NodeHandle as NodeHandle,
     )
+    from treadle.older import (
+        BindResourcesToJobs as BindResourcesToJobs,
+    )
+    from treadle.older import (
+        MetadataEntry as MetadataEntry,
+    )
+    from treadle.older import (
+        ModeDefinition as ModeDefinition,
+    )
+    from treadle.older import (
+        PipelineDefinition as PipelineDefinition,
+    )
+    from treadle.older import (
+        default_executors as default_executors,
+    )
+    from treadle.older import (
+        execute_pipeline as execute_pipeline,
+    )
+    from treadle.older import (
+        execute_pipeline_iterator as execute_pipeline_iterator,
+    )
+    from treadle.older import (
+        lambda_solid as lambda_solid,
+    )
+    from treadle.older import (
+        pipeline as pipeline,
+    )
+    from treadle.older import (
+        reexecute_pipeline as reexecute_pipeline,
+    )
+    from treadle.older import (
+        reexecute_pipeline_iterator as reexecute_pipeline_iterator,
+    )
     from treadle.outcomes import (
         AssetMaterialization as AssetMaterialization,
     )
@@ -804,12 +900,22 @@ _HOMES: dict[str, str] = {
     "treadle.config.sugar": """
         Array Field Map Noneable Permissive ScalarUnion Selector Shape
     """,
+    "treadle.config_files": """
+        config_from_files config_from_pkg_resources config_from_yaml_strings
+    """,
     "treadle.contexts": """
         HookContext InitLoggerContext InitResourceContext OpExecutionContext
+    """,
+    "treadle.definitions.built": """
+        build_hook_context build_init_logger_context build_init_resource_context build_input_context
+        build_op_context build_output_context
     """,
     "treadle.definitions.compose": """
         DependencyDefinition DynamicCollectDependencyDefinition MappedInputPlaceholder MultiDependencyDefinition
         Node NodeInvocation
+    """,
+    "treadle.definitions.config_mapping": """
+        ConfigMapping config_mapping
     """,
     "treadle.definitions.configurable": """
         ConfigurableIOManager ConfigurableIOManagerFactory ConfigurableLegacyIOManagerAdapter
@@ -827,6 +933,9 @@ _HOMES: dict[str, str] = {
     "treadle.definitions.executors": """
         ExecutorDefinition ExecutorRequirement executor in_process_executor multi_or_in_process_executor
         multiple_process_executor_requirements multiprocess_executor
+    """,
+    "treadle.definitions.file_handles": """
+        FileHandle FileManager LocalFileHandle LocalFileManager local_file_manager
     """,
     "treadle.definitions.graph": """
         GraphDefinition graph
@@ -846,6 +955,12 @@ _HOMES: dict[str, str] = {
     """,
     "treadle.definitions.op": """
         OpDefinition op
+    """,
+    "treadle.definitions.opening": """
+        build_resources
+    """,
+    "treadle.definitions.paths": """
+        UPathIOManager custom_path_fs_io_manager
     """,
     "treadle.definitions.ports": """
         DynamicOut DynamicOutputDefinition GraphIn GraphOut In InputDefinition InputMapping Out OutputDefinition
@@ -901,6 +1016,10 @@ _HOMES: dict[str, str] = {
     "treadle.names": """
         AssetKey NodeHandle
     """,
+    "treadle.older": """
+        BindResourcesToJobs MetadataEntry ModeDefinition PipelineDefinition default_executors execute_pipeline
+        execute_pipeline_iterator lambda_solid pipeline reexecute_pipeline reexecute_pipeline_iterator
+    """,
     "treadle.outcomes": """
         AssetMaterialization AssetObservation Backoff DataVersion DynamicOutput ExpectationResult Failure Jitter
         Output RetryPolicy RetryRequested TypeCheck
@@ -948,6 +1067,8 @@ _OLDER_NAMES = {
     "PipelineRunsFilter": "RunsFilter",
     "SolidExecutionContext": "OpExecutionContext",
     "SystemComputeExecutionContext": "OpExecutionContext",
+    "build_solid_context": "build_op_context",
+    "composite_solid": "graph",
     "solid": "op",
 }
 
@@ -956,18 +1077,19 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 # fmt: off
 __all__ = [
     "Any", "Array", "AssetKey", "AssetMaterialization", "AssetObservation", "AssetObservationData", "Backoff",
-    "BetaWarning", "Bool", "BoolMetadataValue", "BoolSource", "CheckError", "ChildProcessCrashException",
-    "CodeLocationReconstructionMetadataValue", "ComputeLogsCaptureData", "Config", "ConfigArgumentWarning",
-    "ConfigurableIOManager", "ConfigurableIOManagerFactory", "ConfigurableLegacyIOManagerAdapter",
-    "ConfigurableLegacyResourceAdapter", "ConfigurableResource", "ConfigurableResourceFactory",
-    "DagsterAssetMetadataValue", "DagsterCodeNotFoundError", "DagsterConfigMappingFunctionError",
-    "DagsterError", "DagsterEvaluationErrorReason", "DagsterEvent", "DagsterEventLogInvalidForRun",
-    "DagsterEventType", "DagsterExecutionHandleOutputError", "DagsterExecutionInterruptedError",
-    "DagsterExecutionLoadInputError", "DagsterExecutionStepExecutionError", "DagsterExecutionStepNotFoundError",
-    "DagsterHomeNotSetError", "DagsterImportError", "DagsterInstance", "DagsterInvalidConfigDefinitionError",
-    "DagsterInvalidConfigError", "DagsterInvalidDagsterTypeInPythonicConfigDefinitionError",
-    "DagsterInvalidDefinitionError", "DagsterInvalidInvocationError", "DagsterInvalidMetadata",
-    "DagsterInvalidPropertyError", "DagsterInvalidPythonicConfigDefinitionError", "DagsterInvalidSubsetError",
+    "BetaWarning", "BindResourcesToJobs", "Bool", "BoolMetadataValue", "BoolSource", "CheckError",
+    "ChildProcessCrashException", "CodeLocationReconstructionMetadataValue", "ComputeLogsCaptureData", "Config",
+    "ConfigArgumentWarning", "ConfigMapping", "ConfigurableIOManager", "ConfigurableIOManagerFactory",
+    "ConfigurableLegacyIOManagerAdapter", "ConfigurableLegacyResourceAdapter", "ConfigurableResource",
+    "ConfigurableResourceFactory", "DagsterAssetMetadataValue", "DagsterCodeNotFoundError",
+    "DagsterConfigMappingFunctionError", "DagsterError", "DagsterEvaluationErrorReason", "DagsterEvent",
+    "DagsterEventLogInvalidForRun", "DagsterEventType", "DagsterExecutionHandleOutputError",
+    "DagsterExecutionInterruptedError", "DagsterExecutionLoadInputError", "DagsterExecutionStepExecutionError",
+    "DagsterExecutionStepNotFoundError", "DagsterHomeNotSetError", "DagsterImportError", "DagsterInstance",
+    "DagsterInvalidConfigDefinitionError", "DagsterInvalidConfigError",
+    "DagsterInvalidDagsterTypeInPythonicConfigDefinitionError", "DagsterInvalidDefinitionError",
+    "DagsterInvalidInvocationError", "DagsterInvalidMetadata", "DagsterInvalidPropertyError",
+    "DagsterInvalidPythonicConfigDefinitionError", "DagsterInvalidSubsetError",
     "DagsterInvariantViolationError", "DagsterJobMetadataValue", "DagsterLogManager",
     "DagsterMaxRetriesExceededError", "DagsterResourceFunctionError", "DagsterRun", "DagsterRunAlreadyExists",
     "DagsterRunMetadataValue", "DagsterRunNotFoundError", "DagsterRunStatsSnapshot", "DagsterRunStatus",
@@ -979,23 +1101,24 @@ __all__ = [
     "DynamicOutputDefinition", "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource",
     "EvaluationError", "EventLogEntry", "EventLogRecord", "EventMetadata", "EventRecordsFilter",
     "EventRecordsResult", "ExecuteInProcessResult", "ExecutionResult", "ExecutorDefinition",
-    "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning", "Failure", "Field",
-    "FilesystemIOManager", "Float", "FloatMetadataValue", "GraphDefinition", "GraphIn", "GraphOut",
-    "HandledOutputData", "HookContext", "HookDefinition", "HookErroredData", "HookExecutionError", "IOManager",
-    "IOManagerDefinition", "In", "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult",
-    "InitLoggerContext", "InitResourceContext", "InputContext", "InputDefinition", "InputManager",
-    "InputManagerDefinition", "InputMapping", "Int", "IntMetadataValue", "IntSource", "Jitter",
+    "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning", "Failure", "Field", "FileHandle",
+    "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue", "GraphDefinition", "GraphIn",
+    "GraphOut", "HandledOutputData", "HookContext", "HookDefinition", "HookErroredData", "HookExecutionError",
+    "IOManager", "IOManagerDefinition", "In", "InMemoryIOManager", "InProcessExecutionResult",
+    "InProcessGraphResult", "InitLoggerContext", "InitResourceContext", "InputContext", "InputDefinition",
+    "InputManager", "InputManagerDefinition", "InputMapping", "Int", "IntMetadataValue", "IntSource", "Jitter",
     "JobCanceledData", "JobDefinition", "JobFailureData", "JsonMetadataValue", "LazyDefinitions", "List",
-    "LoadedInputData", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG", "Map", "MappedInputPlaceholder",
-    "MarkdownMetadataValue", "MetadataValue", "MultiDependencyDefinition", "Node", "NodeHandle",
-    "NodeInvocation", "Noneable", "NotInThisVersionError", "NotebookMetadataValue", "Nothing",
-    "NullMetadataValue", "OpDefinition", "OpExecutionContext", "Optional", "Out", "Output", "OutputContext",
-    "OutputDefinition", "OutputMapping", "ParameterCheckError", "PartialResource", "PathMetadataValue",
-    "Permissive", "PermissiveConfig", "PipelineRun", "PipelineRunStatus", "PipelineRunsFilter",
-    "PoolMetadataValue", "PreviewWarning", "PythonArtifactMetadataValue", "PythonObjectDagsterType",
-    "RepositoryData", "RepositoryDefinition", "ResolvedFromDynamicStepHandle", "ResourceDefinition",
-    "ResourceDependency", "ResourceParam", "RetryPolicy", "RetryRequested", "RunConfig", "RunFailureReason",
-    "RunRecord", "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter", "ScalarUnion", "Selector",
+    "LoadedInputData", "LocalFileHandle", "LocalFileManager", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG",
+    "Map", "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataEntry", "MetadataValue",
+    "ModeDefinition", "MultiDependencyDefinition", "Node", "NodeHandle", "NodeInvocation", "Noneable",
+    "NotInThisVersionError", "NotebookMetadataValue", "Nothing", "NullMetadataValue", "OpDefinition",
+    "OpExecutionContext", "Optional", "Out", "Output", "OutputContext", "OutputDefinition", "OutputMapping",
+    "ParameterCheckError", "PartialResource", "PathMetadataValue", "Permissive", "PermissiveConfig",
+    "PipelineDefinition", "PipelineRun", "PipelineRunStatus", "PipelineRunsFilter", "PoolMetadataValue",
+    "PreviewWarning", "PythonArtifactMetadataValue", "PythonObjectDagsterType", "RepositoryData",
+    "RepositoryDefinition", "ResolvedFromDynamicStepHandle", "ResourceDefinition", "ResourceDependency",
+    "ResourceParam", "RetryPolicy", "RetryRequested", "RunConfig", "RunFailureReason", "RunRecord",
+    "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter", "ScalarUnion", "Selector",
     "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepEventStatus",
     "StepExpectationResultData", "StepFailureData", "StepHandle", "StepInputData", "StepKind",
     "StepMaterializationData", "StepOutputData", "StepOutputHandle", "StepRetryData", "StepSuccessData",
@@ -1003,16 +1126,21 @@ __all__ = [
     "TableColumnConstraints", "TableColumnDep", "TableColumnLineage", "TableColumnLineageMetadataValue",
     "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema", "TableSchemaMetadataValue",
     "TextMetadataValue", "TimestampMetadataValue", "Tuple", "TypeCheck", "TypeCheckContext", "TypeCheckData",
-    "UrlMetadataValue", "UserFailureData", "__version__", "check_dagster_type", "colored_console_logger",
-    "configured", "create_repository_using_definitions_args", "dagster_type_loader", "default_loggers",
-    "executor", "failure_hook", "fs_io_manager", "get_dagster_logger", "graph", "in_process_executor",
-    "input_manager", "instance_for_test", "io_manager", "job", "json_console_logger",
-    "load_definitions_from_current_module", "load_definitions_from_module", "load_definitions_from_modules",
-    "load_definitions_from_package_module", "load_definitions_from_package_name", "logger",
+    "UPathIOManager", "UrlMetadataValue", "UserFailureData", "__version__", "build_hook_context",
+    "build_init_logger_context", "build_init_resource_context", "build_input_context", "build_op_context",
+    "build_output_context", "build_resources", "build_solid_context", "check_dagster_type",
+    "colored_console_logger", "composite_solid", "config_from_files", "config_from_pkg_resources",
+    "config_from_yaml_strings", "config_mapping", "configured", "create_repository_using_definitions_args",
+    "custom_path_fs_io_manager", "dagster_type_loader", "default_executors", "default_loggers",
+    "execute_pipeline", "execute_pipeline_iterator", "executor", "failure_hook", "fs_io_manager",
+    "get_dagster_logger", "graph", "in_process_executor", "input_manager", "instance_for_test", "io_manager",
+    "job", "json_console_logger", "lambda_solid", "load_definitions_from_current_module",
+    "load_definitions_from_module", "load_definitions_from_modules", "load_definitions_from_package_module",
+    "load_definitions_from_package_name", "local_file_manager", "logger",
     "make_python_type_usable_as_dagster_type", "make_values_resource", "mem_io_manager",
     "multi_or_in_process_executor", "multiple_process_executor_requirements", "multiprocess_executor", "op",
-    "repository", "resource", "solid", "success_hook", "usable_as_dagster_type", "validate_run_config",
-    "with_resources",
+    "pipeline", "reexecute_pipeline", "reexecute_pipeline_iterator", "repository", "resource", "solid",
+    "success_hook", "usable_as_dagster_type", "validate_run_config", "with_resources",
 ]
 # fmt: on
 

@@ -24,6 +24,7 @@ from treadle.errors import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     ParameterCheckError,
+    hide_own_frames,
 )
 from treadle.events import DagsterEvent, EventLogEntry
 from treadle.executors.local import InProcessExecutor
@@ -69,7 +70,7 @@ class InProcessRun:
         """Raise what made the run fail, as its author raised it."""
         error = self.place.interrupt or self.driver.error or self.place.first_error
         if error is not None:
-            raise error
+            raise hide_own_frames(error)
 
     def result(self, events: list[DagsterEvent]) -> ExecuteInProcessResult:
         """The result, with the run's record as it stands now."""

@@ -17,7 +17,6 @@ from treadle.errors import (
     ParameterCheckError,
 )
 from treadle.logs import DagsterLogManager, RunLog, active_context, system_log
-from treadle.metadata import normalize_metadata
 from treadle.names import AssetKey, NodeHandle, nearest
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
 from treadle.runs import DagsterRun

@@ -386,3 +386,12 @@ def _without_own_frames(frames: list[Any]) -> list[Any]:
         if not frame.filename.startswith(own):
             return frames[index:]
     return frames
+
+
+def hide_own_frames(exc: BaseException) -> BaseException:
+    """The same exception, its traceback beginning at the first frame that is not of this package."""
+    own = __file__.rsplit("errors.py", 1)[0]
+    traceback = exc.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(own):
+        traceback = traceback.tb_next
+    return exc.with_traceback(traceback) if traceback is not None else exc

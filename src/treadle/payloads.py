@@ -114,7 +114,7 @@ class StepFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
         if self.error is None:
             return ""
         if self.error_source is ErrorSource.USER_CODE_ERROR and self.error.cause is not None:
-            return f"{self.error.message.strip()}:\n\n{self.error.cause.to_string()}"
+            return f"{self.error.message.strip().rstrip(':')}:\n\n{self.error.cause.to_string()}"
         return self.error.to_string()
 
 

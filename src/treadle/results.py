@@ -17,6 +17,7 @@ from treadle.errors import CheckError, DagsterError, DagsterInvariantViolationEr
 from treadle.events import STEP_EVENTS, DagsterEvent, DagsterEventType
 from treadle.introspect import MISSING
 from treadle.names import DEFAULT_OUTPUT, AssetKey, NodeHandle
+from treadle.older_members import OlderNodeMembers, OlderRunMembers
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
 from treadle.payloads import StepFailureData, StepOutputData, StepOutputHandle
 
@@ -92,7 +93,7 @@ class _Index:
         yield from sorted(copies.items(), key=position)
 
 
-class NodeExecutionResult:
+class NodeExecutionResult(OlderNodeMembers):
     """What one node of a run gave: an op, or a graph with all that is in it; see `ExecutionResult.result_for_node`."""
 
     __slots__ = ("_handle", "_node_def", "_path", "_run_result")
@@ -239,7 +240,7 @@ class NodeExecutionResult:
         return f'<{type(self).__name__} of {kind} "{self._path}": {len(self.event_list)} events>'
 
 
-class ExecutionResult:
+class ExecutionResult(OlderRunMembers):
     """What a run gave. A subclass says how the value of an output is got; all else is looked up in the run's events.
 
     Nodes are named as in the job, those inside graphs by dotted paths (`outer.inner`); a graph's name stands for all that
@@ -470,6 +471,10 @@ class ExecutionResult:
     def result_for_node(self, name: str) -> NodeExecutionResult:
         """The part of the run below one node of the job; DagsterInvariantViolationError for an unknown name."""
         return self._whole.result_for_node(name)
+
+    def __getattr__(self, name: str) -> Any:
+        near = "" if name.startswith("_") else names.nearest(name, (each for each in dir(type(self)) if each[0] != "_"))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{near}")
 
     # -- texts
 

@@ -27,6 +27,7 @@ from treadle.definitions.configurable import (
     ResourceDependency,
 )
 from treadle.definitions.io_managers import IOManager, IOManagerDefinition, io_manager
+from treadle.definitions.opening import OpenResources, open_resources
 from treadle.definitions.resources import (
     ResourceDefinition,
     check_dependencies,
@@ -35,7 +36,6 @@ from treadle.definitions.resources import (
     resource,
     to_resource_definitions,
 )
-from treadle.engine.resources import OpenResources, open_resources
 from treadle.errors import (
     CheckError,
     DagsterInvalidConfigError,

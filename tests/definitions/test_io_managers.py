@@ -14,7 +14,6 @@ import pytest
 
 from treadle.config.schema import EnvVar
 from treadle.contexts import InitResourceContext
-from treadle.io_contexts import InputContext, OutputContext
 from treadle.definitions.io_managers import (
     ALIGNMENT,
     OUT_OF_BAND_SIZE,
@@ -39,6 +38,7 @@ from treadle.errors import (
     DagsterInvariantViolationError,
     DagsterResourceFunctionError,
 )
+from treadle.io_contexts import InputContext, OutputContext
 from treadle.metadata import MetadataValue
 
 

@@ -12,6 +12,7 @@ import pytest
 from treadle.config.sugar import Field
 from treadle.contexts import InitResourceContext
 from treadle.definitions.io_managers import InMemoryIOManager, IOManagerDefinition
+from treadle.definitions.opening import Resources
 from treadle.definitions.resources import (
     Opened,
     ResourceDefinition,
@@ -24,7 +25,6 @@ from treadle.definitions.resources import (
     to_resource_definition,
     to_resource_definitions,
 )
-from treadle.engine.resources import Resources
 from treadle.errors import (
     CheckError,
     DagsterInvalidConfigDefinitionError,
@@ -263,9 +263,10 @@ def test_wrong_direct_call_is_refused(args: Any, kwargs: Any, message: str) -> N
 def test_direct_call_needs_the_resources_that_are_required() -> None:
     user = resource(required_resource_keys={"db"})(lambda context: context.resources.db)
     assert user(context_with(db="it")) == "it"
-    for context in (context_with(other=1), None):
-        with pytest.raises(DagsterInvalidDefinitionError, match="key 'db' required was not provided"):
-            user(context)
+    with pytest.raises(DagsterInvalidDefinitionError, match="key 'db' required was not provided"):
+        user(context_with(other=1))
+    with pytest.raises(DagsterInvalidInvocationError, match="has required resources, but no context was provided"):
+        user(None)
 
 
 # -- sets of definitions -------------------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ from typing import Any
 import click
 
 from treadle.api import RunOptions, iterate_in_process
-from treadle.cli.config_files import ConfigFileError, PlacedConfig, merge_all, read_file, read_setting
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.live import Detail, LiveLines, Printer
 from treadle.cli.tracebacks import tell_error
+from treadle.config_files import ConfigFileError, PlacedConfig, merge_all, read_file, read_setting
 from treadle.definitions.job import JobDefinition
 from treadle.errors import (
     CheckError,
@@ -30,8 +30,8 @@ from treadle.errors import (
     DagsterUserCodeExecutionError,
     error_info,
 )
-from treadle.repository import load_job
 from treadle.runs import make_run_id
+from treadle.targets import load_job
 
 _EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 the job could not be loaded."
 

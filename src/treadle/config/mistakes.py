@@ -308,12 +308,14 @@ def missing(place: Place | None, section: Section, names: Iterable[str]) -> Eval
     needed = sorted(names)
     examples = {name: example(section.fields[name].config_type) for name in needed}
     if len(needed) == 1:
-        what = f'entry "{needed[0]}" {stack}. Add it, for example {examples}.'
+        what = f'entry "{needed[0]}" {stack}. You must provide this value'
     else:
-        what = f"entries {needed} {stack}. Add them, for example {examples}."
+        what = f"entries {needed} {stack}. You must provide these values"
     meanings = [f'"{name}": {text}' for name in needed if (text := section.fields[name].description)]
     return EvaluationError(
-        f"Missing required config {what}{' What they are: ' if meanings else ''}{'; '.join(meanings)}",
+        f"Missing required config {what} in your run config. Example config for the missing "
+        f"{'entry' if len(needed) == 1 else 'entries'}: {examples}.{' What they are: ' if meanings else ''}"
+        f"{'; '.join(meanings)}",
         Reason.MISSING_REQUIRED_FIELD if len(needed) == 1 else Reason.MISSING_REQUIRED_FIELDS,
         stack,
         EvaluationErrorData(notation(section), field_names=tuple(needed)),

@@ -166,8 +166,15 @@ def _fit_map(config_type: Map, value: Any, environ: Environ | None) -> Any:
 
 
 def _fit_union(config_type: ScalarUnion, value: Any, environ: Environ | None) -> Any:
-    branch = config_type.non_scalar_type if isinstance(value, Mapping | list) else config_type.scalar_type
+    branch = _branch_of(config_type, value)
     return _FITS[branch.kind](branch, value, environ)
+
+
+def _branch_of(config_type: ScalarUnion, value: Any) -> ConfigType:
+    """Which of a union's two types a value is meant for. Only a mapping can be meant for a variable."""
+    if isinstance(value, Mapping) or (isinstance(value, list) and not isinstance(config_type, Source)):
+        return config_type.non_scalar_type
+    return config_type.scalar_type
 
 
 def _fit_source(config_type: Source, value: Any, environ: Environ | None) -> Any:
@@ -378,8 +385,7 @@ def _visit_map(walk: _Walk, config_type: Map, value: Any, place: Place | None) -
 
 
 def _visit_union(walk: _Walk, config_type: ScalarUnion, value: Any, place: Place | None) -> Visit:
-    branch = config_type.non_scalar_type if isinstance(value, Mapping | list) else config_type.scalar_type
-    return (yield branch, value, place)
+    return (yield _branch_of(config_type, value), value, place)
 
 
 def _visit_source(walk: _Walk, config_type: Source, value: Any, place: Place | None) -> Visit:

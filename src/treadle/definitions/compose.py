@@ -453,7 +453,7 @@ class Invocation:
         composition = current()
         if composition is not None:
             return composition.invoke(self, args, kwargs)
-        return self.definition.invoke_directly(*args, **kwargs)
+        return self.definition.call_directly(args, kwargs, self.name)
 
 
 class Composable:
@@ -466,10 +466,10 @@ class Composable:
         composition = current()
         if composition is not None:
             return composition.invoke(Invocation(self), args, kwargs)
-        return self.invoke_directly(*args, **kwargs)
+        return self.call_directly(args, kwargs, self.name)
 
-    def invoke_directly(self, *args: Any, **kwargs: Any) -> Any:
-        """Called outside any graph body."""
+    def call_directly(self, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Any:
+        """Called outside any graph body, under this name."""
         raise NotImplementedError
 
     def alias(self, name: str) -> Invocation:

@@ -29,7 +29,7 @@ from treadle.errors import (
     DagsterInvalidPythonicConfigDefinitionError,
     DagsterInvariantViolationError,
 )
-from treadle.introspect import read_docstring
+from treadle.introspect import is_generator, read_docstring
 from treadle.names import nearest
 
 T_co = TypeVar("T_co", covariant=True)
@@ -480,7 +480,7 @@ def _with_default(field: Field | None, value: Any) -> Field:
 
 def _has_teardown(definition: ResourceDefinition) -> bool:
     if not isinstance(definition, ClassResourceDefinition):
-        return False
+        return is_generator(getattr(definition.resource_fn, "__wrapped__", definition.resource_fn))
     cls, usual = definition._resource_cls, ConfigurableResourceFactory
     has_own = (
         cls.yield_for_execution is not usual.yield_for_execution

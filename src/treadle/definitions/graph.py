@@ -7,10 +7,9 @@ What it needs beyond its nodes (resources, an executor) belongs to job.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, NoReturn, overload
 
 from treadle import introspect, names
-from treadle.definitions import invoke
 from treadle.definitions.compose import (
     Composable,
     Composition,
@@ -36,7 +35,7 @@ from treadle.definitions.ports import (
     OutputDefinition,
     OutputMapping,
 )
-from treadle.errors import DagsterInvalidDefinitionError
+from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.introspect import MISSING
 
 
@@ -200,9 +199,12 @@ class GraphDefinition(NamedConfigurable, Composable):
             if node.is_graph:
                 yield from node.definition.iterate_node_handles(handle)
 
-    def invoke_directly(self, *args: Any, **kwargs: Any) -> Any:
+    def call_directly(self, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> NoReturn:
         """Refused: a graph runs only as a job, or inside another graph."""
-        return invoke.refuse_graph(self)
+        raise DagsterInvariantViolationError(
+            f"Attempted to call graph '{name}' outside of a composition function. Invoking graphs is only valid in a "
+            f"function decorated with @job or @graph. To run it, call {self.name}.execute_in_process()."
+        )
 
     def to_job(self, name: str | None = None, **options: Any) -> Any:
         """Bind the graph to resources, config and an executor. Takes what `@job` takes."""

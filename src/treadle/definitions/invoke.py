@@ -1,19 +1,18 @@
 """call a user's function (sync, async, generator) as a stream of outcomes
 
 What comes back from a call of an op's function, by whatever way the function was written, is one stream of Output,
-DynamicOutput and user events here. The engine stores what comes; `invoke_op` is the call of an op in a test.
+DynamicOutput and user events here. The engine stores what comes; `direct` checks it and hands it to a test.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from treadle.checks import show
 from treadle.errors import (
-    DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
-    DagsterTypeCheckDidNotPass,
 )
 from treadle.logs import active_context
 from treadle.names import nearest
@@ -110,6 +109,12 @@ class _EventLoop:
         self._loop.close()
 
 
+def wait_for(awaitable: Any) -> Any:
+    """The result of a coroutine of a user, run to its end."""
+    with _EventLoop() as loop:
+        return loop.run(awaitable)
+
+
 # -- what a function returned ----------------------------------------------------------------------------------
 
 
@@ -124,8 +129,8 @@ def outcomes(op_def: Any, value: Any) -> Iterable[Output[Any] | DynamicOutput[An
     if not ports:
         if value is not None:
             raise DagsterInvariantViolationError(
-                f'Op "{op_def.name}": unexpectedly returned {_show(value)}, but it declares no outputs (out={{}}). Return '
-                f"nothing, or declare an output."
+                f'Error in op "{op_def.name}": Unexpectedly returned output of type {type(value)}: {show(value)}. Op is '
+                f"explicitly defined to return no results (out={{}}). Return nothing, or declare an output."
             )
         return ()
     return _several_outcomes(op_def, ports, value)
@@ -134,15 +139,12 @@ def outcomes(op_def: Any, value: Any) -> Iterable[Output[Any] | DynamicOutput[An
 def _single_outcome(op_def: Any, name: str, value: Any) -> Output[Any]:
     if isinstance(value, Output):
         if value.output_name not in (name, "result"):
-            raise DagsterInvariantViolationError(
-                f'Op "{op_def.name}": returned an Output with the name "{value.output_name}", but its only output is '
-                f'"{name}".{nearest(value.output_name, [name])}'
-            )
+            raise _misnamed(op_def, value, 0, name)
         return value if value.output_name == name else Output(value.value, name, value.metadata, value.data_version)
     if isinstance(value, _USER_EVENTS):
         raise DagsterInvariantViolationError(
-            f'Op "{op_def.name}": returned {_show(value)}. Log it with context.log_event(...), or yield it together '
-            f"with the outputs."
+            f'Error in op "{op_def.name}": it returned {show(value)}. If you are returning an AssetMaterialization or an '
+            f"ExpectationResult from op you must yield them directly, or log them using the context.log_event method."
         )
     if isinstance(value, DynamicOutput):
         raise DagsterInvariantViolationError(
@@ -153,21 +155,17 @@ def _single_outcome(op_def: Any, name: str, value: Any) -> Output[Any]:
 
 
 def _dynamic_outcomes(op_def: Any, name: str, value: Any) -> Iterator[DynamicOutput[Any]]:
-    if value is None:
-        raise DagsterInvariantViolationError(
-            f'Op "{op_def.name}": returned None for dynamic output "{name}". Return a list of DynamicOutput (it may be '
-            f"empty), or yield them."
-        )
+    where = f"Error with output for op \"{op_def.name}\": dynamic output '{name}'"
     if not isinstance(value, list):
         raise DagsterInvariantViolationError(
-            f'Op "{op_def.name}": for dynamic output "{name}" expected a list of DynamicOutput objects, got '
-            f"{_show(value)}."
+            f"{where} expected a list of DynamicOutput objects, but received instead an object of type {type(value)}: "
+            f"{show(value)}. The list may be empty; DynamicOutput objects may also be yielded."
         )
-    for item in value:
+    for position, item in enumerate(value):
         if not isinstance(item, DynamicOutput):
             raise DagsterInvariantViolationError(
-                f'Op "{op_def.name}": for dynamic output "{name}" expected DynamicOutput objects in the list, got '
-                f"{_show(item)}. Each value needs a mapping key: DynamicOutput(value, mapping_key=...)."
+                f"{where} at position {position} expected a list of DynamicOutput objects, but received an item with type "
+                f"{type(item)}: {show(item)}. Each value needs a mapping key: DynamicOutput(value, mapping_key=...)."
             )
         yield item if item.output_name == name else DynamicOutput(item.value, item.mapping_key, name, item.metadata)
 
@@ -179,29 +177,29 @@ def _several_outcomes(op_def: Any, ports: Mapping[str, Any], value: Any) -> Iter
         return
     if not isinstance(value, tuple):
         raise DagsterInvariantViolationError(
-            f'Op "{op_def.name}" has multiple outputs ({", ".join(ports)}), but returned {_show(value)}. Return a tuple '
-            f"with one element an output, in that order, or yield an Output for each."
+            f'op "{op_def.name}" has multiple outputs, but only one output was returned of type {type(value)}: '
+            f"{show(value)}. Return a tuple with one element an output, in this order: {', '.join(ports)}; or yield an "
+            f"Output for each."
         )
     if len(value) != len(ports):
         raise DagsterInvariantViolationError(
-            f'Op "{op_def.name}" has {len(ports)} outputs ({", ".join(ports)}), but returned a tuple of {len(value)} outputs. '
-            f"Length mismatch between returned tuple of outputs and number of output_defs."
+            f'Length mismatch between returned tuple of outputs and number of output defs on op "{op_def.name}". Output '
+            f"tuple has {len(value)} outputs, while op has {len(ports)} outputs: {', '.join(ports)}."
         )
-    for (name, port), item in zip(ports.items(), value, strict=True):
+    for position, ((name, port), item) in enumerate(zip(ports.items(), value, strict=True)):
         if port.is_dynamic:
             yield from _dynamic_outcomes(op_def, name, item)
         elif isinstance(item, Output) and item.output_name not in (name, "result"):
-            raise DagsterInvariantViolationError(
-                f'Op "{op_def.name}": bad state: output was explicitly named "{item.output_name}", which does not match '
-                f'the output definition specified for position: "{name}".'
-            )
+            raise _misnamed(op_def, item, position, name)
         else:
             yield _single_outcome(op_def, name, item)
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 200 else text[:200] + '...'} (a {type(value).__name__})"
+def _misnamed(op_def: Any, output: Output[Any], position: int, name: str) -> DagsterInvariantViolationError:
+    return DagsterInvariantViolationError(
+        f'Bad state in op "{op_def.name}": Output was explicitly named \'{output.output_name}\', which does not match the '
+        f"output definition specified for position {position}: '{name}'.{nearest(output.output_name, op_def.output_dict)}"
+    )
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
@@ -226,87 +224,3 @@ def typed_config(config_class: Any, config: Any) -> Any:
     """Processed config as an instance of the Config class that a parameter is annotated with."""
     make: Callable[[Any], Any] | None = getattr(config_class, "__from_config__", None)
     return make(config if config is not None else {}) if make is not None else config
-
-
-# -- calling an op directly, in a test ----------------------------------------------------------------------------
-
-
-def refuse_graph(graph_def: Any) -> NoReturn:
-    """A graph called outside a graph body."""
-    raise DagsterInvalidInvocationError(
-        f'Attempted to call graph "{graph_def.name}" outside of a composition function. Run it with '
-        f"{graph_def.name}.execute_in_process(), or call it in the body of a @graph or @job."
-    )
-
-
-def invoke_op(op_def: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call an op as the function that it is. Inputs and what it returns are type-checked; what it raises is raised.
-
-    Raises DagsterInvalidInvocationError for missing or superfluous arguments.
-    """
-    shape = op_def.call
-    given = list(args)
-    context = None
-    if shape.context_name is not None:
-        if given:
-            context = given.pop(0)
-        elif shape.context_name in kwargs:
-            kwargs = dict(kwargs)
-            context = kwargs.pop(shape.context_name)  # type: ignore[attr-defined]
-        else:
-            raise DagsterInvalidInvocationError(
-                f'Op "{op_def.name}" has a context argument, but no context was provided when invoking. Make one with '
-                f"build_op_context(), or pass None where the op needs none of it."
-            )
-    inputs = _bind_inputs(op_def, given, kwargs)
-    for name, value in inputs.items():
-        _check(op_def, "input", op_def.input_dict[name], value)
-    extras = {name: kwargs[name] for name in (*shape.resource_params, "config") if name in kwargs}
-    result = op_def.compute_fn(*((context,) if shape.context_name is not None else ()), **inputs, **extras)
-    if is_stream(result):
-        return result
-    made = list(outcomes(op_def, result))
-    for outcome in made:
-        _check(op_def, "output", op_def.output_dict[outcome.output_name], outcome.value)
-    return result
-
-
-def _bind_inputs(op_def: Any, args: list[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    positions = op_def.positional_inputs
-    if len(args) > len(positions):
-        raise DagsterInvalidInvocationError(
-            f'Too many input arguments were provided for op "{op_def.name}": {len(args)} by position, but it takes '
-            f"{len(positions)}: {positions}."
-        )
-    inputs = dict(zip(positions, args, strict=False))
-    reserved = {*op_def.call.resource_params, "config"}
-    for name, value in kwargs.items():
-        if name in reserved:
-            continue
-        if name not in op_def.input_dict:
-            raise DagsterInvalidInvocationError(
-                f'Op "{op_def.name}" does not have input "{name}".{nearest(name, op_def.input_dict)} Inputs: '
-                f"{list(op_def.input_dict)}."
-            )
-        inputs[name] = value
-    for name, port in op_def.input_dict.items():
-        if name in inputs or port.is_nothing:
-            continue
-        if not port.has_default_value:
-            raise DagsterInvalidInvocationError(f'No value provided for required input "{name}" of op "{op_def.name}".')
-        inputs[name] = port.default_value
-    return {name: value for name, value in inputs.items() if not op_def.input_dict[name].is_nothing}
-
-
-def _check(op_def: Any, kind: str, port: Any, value: Any) -> None:
-    fast = port.dagster_type.fast_check
-    if port.dagster_type.is_any or (fast is not None and fast(value)):
-        return
-    verdict = port.dagster_type.type_check(None, value)
-    if not verdict.success:
-        raise DagsterTypeCheckDidNotPass(
-            f'Type check failed for op "{op_def.name}" {kind} "{port.name}" - expected type '
-            f'"{port.dagster_type.display_name}". Description: {verdict.description}',
-            verdict.metadata,
-            port.dagster_type,
-        )

@@ -80,6 +80,11 @@ class _ManagerDefinition(ResourceDefinition):
         #: what run config holds for an input that this manager loads; None where it takes no config
         self.input_config_schema: Field | None = _field_or_none(input_config_schema)
 
+    def _with_contract(self, *args: Any) -> Any:
+        copy = super()._with_contract(*args)
+        copy.version = None  # a version stands for the code with its config, and that is another now
+        return copy
+
     def start(self, context: InitResourceContext, key: str) -> Opened:
         """Like any resource; WrongManagerError for anything that cannot do the work."""
         opened = super().start(context, key)

@@ -11,13 +11,14 @@ from functools import cached_property
 from typing import Any, overload
 
 from treadle import names
+from treadle.checks import show
 from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
 from treadle.definitions.compose import Node, read_hooks, read_tags
 from treadle.definitions.config_mapping import ConfigMapping
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor
 from treadle.definitions.graph import GraphDefinition, GraphOptions, compose_graph
-from treadle.definitions.io_managers import fs_io_manager
+from treadle.definitions.io_managers import InputManagerDefinition, IOManagerDefinition, fs_io_manager
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
 from treadle.definitions.run_config import (
@@ -203,19 +204,35 @@ class JobDefinition:
         """The resource keys that the steps need, each with who needs it (for messages)."""
         return _requirements(self)
 
+    @cached_property
+    def _manager_requirements(self) -> dict[tuple[str, bool], str]:
+        """Key and "has to keep outputs, too" of each manager that the steps need, with who needs it."""
+        found: dict[tuple[str, bool], str] = {}
+        for op in self.wiring.ops.values():
+            for key, is_output, requirer in _managers_of(op):
+                found.setdefault((key, is_output), requirer)
+        return found
+
     @property
     def required_resource_keys(self) -> frozenset[str]:
         """The resource keys that the steps need."""
         return frozenset(self.resource_requirements)
 
     def check_resources(self) -> None:
-        """Raise DagsterInvalidDefinitionError where a needed resource is not there."""
+        """Raise DagsterInvalidDefinitionError where a needed resource is not there, or cannot do what it is needed for."""
         for key, requirer in self.resource_requirements.items():
             if key not in self.resource_defs:
                 available = sorted(self._given_resources)
                 raise DagsterInvalidDefinitionError(
                     f'job "{self.name}": {requirer} was not provided. Please provide a resource for '
                     f'key "{key}" in resource_defs.{names.nearest(key, available)} Available resource keys: {available}.'
+                )
+        for (key, is_output), requirer in self._manager_requirements.items():
+            wanted, advice = _MANAGERS[is_output]
+            if not isinstance(self.resource_defs[key], wanted):
+                given = self._given_resources.get(key, self.resource_defs[key])
+                raise DagsterInvalidDefinitionError(
+                    f'job "{self.name}": {requirer}, but received {show(given)} (a {type(given).__name__}). {advice}'
                 )
 
     @property
@@ -370,21 +387,35 @@ def _requirements(job: JobDefinition) -> dict[str, str]:
                 found.setdefault(
                     key, f"resource with key '{key}' required by hook '{hook.name}' attached to {described}"
                 )
+        for key, _, requirer in _managers_of(op):
+            found.setdefault(key, requirer)
         for port in definition.output_dict.values():
-            found.setdefault(
-                port.io_manager_key,
-                f"io manager with key '{port.io_manager_key}' required by output '{port.name}' of {described}",
-            )
             _require_for_type(found, port.dagster_type, f"output '{port.name}' of {described}")
         for name, port in definition.input_dict.items():
-            if port.input_manager_key is not None:
-                found.setdefault(
-                    port.input_manager_key,
-                    f"input manager with key '{port.input_manager_key}' required by input '{name}' of {described}",
-                )
             _require_for_type(found, port.dagster_type, f"input '{name}' of {described}", op.inputs[name] is None)
     _require_transitively(found, job.resource_defs)
     return found
+
+
+#: "has to keep outputs, too" -> what can do that, and what to give instead of something else
+_MANAGERS: dict[bool, tuple[tuple[type, ...], str]] = {
+    True: ((IOManagerDefinition,), "Give an IOManager, or what @io_manager makes."),
+    False: (
+        (IOManagerDefinition, InputManagerDefinition),
+        "Give an InputManager or IOManager, or what @input_manager makes.",
+    ),
+}
+
+
+def _managers_of(op: wiring.WiredOp) -> Iterator[tuple[str, bool, str]]:
+    """Of each manager that an op names: its key, whether it has to keep an output, and who needs it."""
+    for port in op.definition.output_dict.values():
+        key = port.io_manager_key
+        yield key, True, f"io manager with key '{key}' required by output '{port.name}' of op '{op.path}'"
+    for name, port in op.definition.input_dict.items():
+        key = port.input_manager_key
+        if key is not None:
+            yield key, False, f"input manager with key '{key}' required by input '{name}' of op '{op.path}'"
 
 
 def _require_for_type(found: dict[str, str], dagster_type: Any, whose: str, is_loaded: bool = False) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 from treadle import introspect, names, types
-from treadle.definitions import invoke
 from treadle.definitions.compose import Composable, read_tags
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition
@@ -128,9 +127,12 @@ class OpDefinition(NamedConfigurable, Composable):
         """True where there is an output of this name."""
         return name in self.output_dict
 
-    def invoke_directly(self, *args: Any, **kwargs: Any) -> Any:
+    def call_directly(self, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Any:
         """Call the op as the function that it is, with its inputs and output checked: for tests."""
-        return invoke.invoke_op(self, args, kwargs)
+        # Only tests need it, so that a program that runs jobs is spared the import.
+        from treadle.definitions import direct
+
+        return direct.call_op(self, args, kwargs, name)
 
     def __repr__(self) -> str:
         return f"<OpDefinition {self.name}>"

@@ -148,7 +148,8 @@ class ResourceScope:
     """The resources of a context that is built by hand: open from its making to the end of its `with` block.
 
     Where none of them has anything to tear down, no `with` is needed. Those that were never given back are closed when
-    the scope is dropped. `like` is the context for each of them, but for what is its own.
+    the scope is dropped. `like` is the context for each of them, but for what is its own; where it has no instance they
+    get one that ends with the scope.
     """
 
     def __init__(
@@ -156,16 +157,19 @@ class ResourceScope:
     ) -> None:
         check_optional(given, Mapping, "resources", builder)
         self._definitions = to_resource_definitions(given)
+        self._like = like
+        self._own_instance = DagsterInstance.ephemeral() if like.instance is None else None
+        #: the instance that the resources see
+        self.instance: DagsterInstance = self._own_instance or like.instance
         self._builder = builder
         self._is_entered = False
 
         def make_context(*, key: str, **own: Any) -> InitResourceContext:
             del key
-            return InitResourceContext(log=like.log, instance=like.instance, run=like.run, event_loop=like.event_loop, **own)
+            return InitResourceContext(log=like.log, instance=self.instance, run=like.run, event_loop=like.event_loop, **own)
 
         resolved = resolve_configs(self._definitions, configs)
         self._open = open_resources(self._definitions, self._definitions, resolved, make_context)
-        self._like = like
 
     @property
     def keys(self) -> frozenset[str]:
@@ -202,9 +206,11 @@ class ResourceScope:
         """Close what is open; what goes wrong is logged, as in a run."""
         for key, error in self._open.close():
             self._like.log.error(f'Teardown of resource "{key}" failed: {type(error).__name__}: {error}', exc_info=error)
+        if self._own_instance is not None:
+            self._own_instance.dispose()
 
     def __del__(self) -> None:
-        if hasattr(self, "_like"):  # else it could not be opened, and has been closed
+        if hasattr(self, "_open"):  # else it could not be opened, and has been closed
             self.close()
 
 
@@ -231,7 +237,7 @@ def build_resources(
     log_manager: DagsterLogManager | None = None,
     event_loop: Any = None,
 ) -> Iterator[Any]:
-    """Open resources outside a run: `with build_resources({"db": db}) as resources: resources.db`.
+    """Open resources outside a run, in a `with` block: `with build_resources({"db": db}) as opened: opened.db`.
 
     Values may be definitions, configurable resources, IO managers or plain objects. `resource_config` holds
     `{key: {"config": ...}}`. What is open is closed at the end of the block.
@@ -241,8 +247,6 @@ def build_resources(
     """
     check_param(resources, Mapping, "resources", "build_resources")
     check_optional(instance, DagsterInstance, "instance", "build_resources")
-    like = InitResourceContext(
-        log=log_manager, instance=instance or DagsterInstance.ephemeral(), run=dagster_run, event_loop=event_loop
-    )
+    like = InitResourceContext(log=log_manager, instance=instance, run=dagster_run, event_loop=event_loop)
     with ResourceScope(resources, resource_config, like, "build_resources") as scope:
         yield scope.values

@@ -112,8 +112,7 @@ def _ops_aliases() -> dict[str, Any]:
 def _execution_field(job: JobDefinition, ignored: bool) -> Field:
     if ignored:
         return _OPTIONAL_ANY
-    config = _executor_field(job)
-    return Field(Shape({"config": config}), is_required=False if not config.is_required else None)
+    return Field(Shape({"config": _executor_field(job)}))
 
 
 def _executor_field(job: JobDefinition) -> Field:
@@ -202,9 +201,11 @@ def _input_fields(graph: GraphDefinition, node: Node, managers: _Managers) -> di
             continue
         is_connected = name in edges or name in mapped
         if port.input_manager_key is not None:
-            manager = managers.get(port.input_manager_key) if not node.is_graph else None
-            if manager is not None and manager.input_config_schema is not None:
-                fields[name] = manager.input_config_schema
+            field = getattr(managers.get(port.input_manager_key), "input_config_schema", None)
+            if node.is_graph:
+                continue  # it is told where the op that takes the input stands
+            if field is not None:
+                fields[name] = field
             elif not is_connected:
                 fields[name] = _OPTIONAL_ANY
         elif not is_connected and port.dagster_type.loader is not None:
@@ -425,11 +426,11 @@ class _Taker:
             ) from error
         if graph.whole is not None:
             made = _keep_nodes(made, graph.whole, graph)
-        by = "It is fixed by @graph(config=...)" if mapping.is_fixed else "It was made by its config mapping function"
+        by = "@graph(config=...)" if mapping.is_fixed else "its config mapping function"
         preamble = (
             f'In job {job.name} at stack {path.replace(".", ":") or name}: Op "{name}" with definition "{graph.name}" has '
-            f"a configuration error. {by}, and does not fit the ops inside, whatever run config says: correct it there. "
-            f"The paths below begin at what it gave"
+            f"a configuration error. The config that {by} gives does not fit the ops inside, and has to be corrected "
+            f"there. The paths below begin at what it gave"
         )
         return process(_ops_field(graph, _managers(job)).config_type, made, preamble), made
 
@@ -449,7 +450,7 @@ def _map_run_config(job: JobDefinition, mapping: ConfigMapping, given: Mapping[s
             user_exception=error,
         ) from error
     if not isinstance(made, Mapping):
-        errors = validate(Shape({}), made)
+        errors = validate(schema_of(job, ignores_execution=True), made)
         raise DagsterInvalidConfigError(preamble_of(job, is_mapped=True), errors, made)
     return dict(made)
 

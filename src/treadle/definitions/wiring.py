@@ -19,7 +19,7 @@ from treadle.definitions.compose import (
 )
 from treadle.definitions.graph import GraphDefinition
 from treadle.errors import DagsterInvalidDefinitionError
-from treadle.names import NodeHandle
+from treadle.names import NodeHandle, split_step_key
 
 
 class Wire(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +40,19 @@ class WiredInput(msgspec.Struct, frozen=True, gc=False):
 
     kind: str
     wires: tuple[Wire | str, ...] = ()
+
+    def members(self, handles: list[Any]) -> list[Any]:
+        """What a fan-in is put together of, in its order: these handles of outputs, and names of inputs of the job.
+
+        There is no handle for an output that was skipped.
+        """
+        if self.kind != "list" or all(isinstance(wire, Wire) for wire in self.wires):
+            return handles
+        known: dict[Wire | str, Any] = {wire: wire for wire in self.wires if isinstance(wire, str)}
+        origins = {(wire.path, wire.output): wire for wire in self.wires if isinstance(wire, Wire)}
+        for handle in handles:
+            known[origins[split_step_key(handle.step_key)[0], handle.output_name]] = handle
+        return [known[wire] for wire in self.wires if wire in known]
 
 
 class WiredOp(msgspec.Struct, frozen=True):

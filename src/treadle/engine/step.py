@@ -154,7 +154,10 @@ class Attempt:
                 yield self.stamp.event(_LOADED, payload)
                 continue
             found = []
-            for handle in handles:
+            for handle in wired.members(handles) if wired is not None else handles:
+                if isinstance(handle, str):
+                    found.append(self._job_input(port, handle))
+                    continue
                 value, payload = self._load(port, handle, manager)
                 yield self.stamp.event(_LOADED, payload)
                 found.append(value)
@@ -199,8 +202,6 @@ class Attempt:
     ) -> tuple[Any, DagsterEvent | None]:
         """Value of an input that no step gives: from the caller, from config, from a manager of its own, the default."""
         place, name = self.place, port.name
-        if wired is not None and wired.kind == "list":
-            return [self._job_input(port, item) for item in wired.wires], None
         if wired is not None and wired.kind == "job_input":
             if manager is None or wired.wires[0] in place.input_values:
                 return self._job_input(port, wired.wires[0]), None

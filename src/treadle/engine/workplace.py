@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from treadle.contexts import RunFacts
+from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.interrupts import Interrupts
-from treadle.engine.resources import Resources
 from treadle.errors import DagsterInvalidDefinitionError
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.names import split_step_key

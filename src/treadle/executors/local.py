@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from treadle.contexts import InitResourceContext
+from treadle.definitions.opening import OpenResources
 from treadle.engine.driver import RunEnd
 from treadle.engine.machine import Launch, Skip
-from treadle.engine.resources import OpenResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info

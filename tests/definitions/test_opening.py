@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from treadle.contexts import InitResourceContext
+from treadle.definitions.opening import OpenResources, Resources, open_resources
 from treadle.definitions.resources import ResourceDefinition, resource
-from treadle.engine.resources import OpenResources, Resources, open_resources
 from treadle.errors import (
     DagsterInvalidConfigError,
     DagsterResourceFunctionError,

@@ -1,17 +1,20 @@
 """YAML config files and settings into one run config, with the line that each part came from.
 
-`treadle run` reads its -c files and --set options here. Reading one source and merging several are apart, and merging is
-pure. What a value may be is not known here: the job's schema says so later, and `PlacedConfig.line_of` then says where it stands.
+`config_from_files` and its like are for users; `treadle run` reads its -c files and --set options here too. What a
+value may be is not known here: the job's schema says so later, and `line_of` then says where it stands. Reading one
+source and merging several are apart, and merging is pure.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from treadle.errors import CheckError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.names import nearest
 
 if TYPE_CHECKING:
@@ -24,8 +27,26 @@ Way = tuple[str, ...]
 STDIN = "-"
 
 
-class ConfigFileError(Exception):
+class ConfigFileError(DagsterInvariantViolationError, CheckError):
     """A config file or a setting cannot be read; the message says which, where, and what to write."""
+
+
+class FileConfig(dict[str, Any]):
+    """A run config that was read from files: a plain dict which knows in which line each part stood.
+
+    Errors about it name that line. A copy of it is a plain dict without lines.
+    """
+
+    def __init__(self, config: PlacedConfig) -> None:
+        super().__init__(config.value)
+        self._config = config
+
+    def line_of(self, way: Sequence[str]) -> str | None:
+        """Where the part at the end of this way was written, or what is nearest around it: `file:line`."""
+        return self._config.line_of(way)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileConfig, (self._config,)
 
 
 class PlacedConfig(NamedTuple):
@@ -41,6 +62,67 @@ class PlacedConfig(NamedTuple):
             if found is not None:
                 return found
         return None
+
+
+# -- for users --------------------------------------------------------------------------------------------------------
+
+
+def config_from_files(config_files: Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
+    """One run config of YAML files; each member is a path, or a pattern such as `config/*.yaml`.
+
+    Mappings are merged at every depth, and what comes later wins; the files of a pattern come in the order of their
+    names. DagsterInvariantViolationError, with file and line, for what is no file or cannot be read.
+    """
+    names = [os.fspath(each) for each in _read_list("config_files", config_files, (str, os.PathLike))]
+    return FileConfig(merge_all(read_file(found) for name in names for found in _find_files(name)))
+
+
+def config_from_yaml_strings(yaml_strings: Sequence[str]) -> dict[str, Any]:
+    """One run config of YAML texts, merged like files; errors name the text by its number."""
+    texts = _read_list("yaml_strings", yaml_strings, str)
+    return FileConfig(merge_all(read_text(text, f"YAML string {n}") for n, text in enumerate(texts, start=1)))
+
+
+def config_from_pkg_resources(pkg_resource_defs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """One run config of YAML files that packages bring along, each given as (package, file in it), merged like files."""
+    pairs = _read_list("pkg_resource_defs", pkg_resource_defs, tuple)
+    return FileConfig(merge_all(_read_resource(*pair) for pair in pairs))
+
+
+def _read_list(parameter: str, given: Any, kind: type | tuple[type, ...]) -> list[Any]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ParameterCheckError(f'Param "{parameter}" is not a list. Got {given!r} (a {type(given).__name__}).')
+    for member in given:
+        if not isinstance(member, kind) or (kind is tuple and len(member) != 2):
+            wanted = "pairs of a package and the name of a file in it" if kind is tuple else "str"
+            raise ParameterCheckError(f'Param "{parameter}" is a list of {wanted}. Got {member!r} in it.')
+    return list(given)
+
+
+def _find_files(name: str) -> list[str]:
+    """The files of a pattern, or the name itself where it is a file's."""
+    from glob import glob
+
+    if os.path.lexists(name):
+        return [name]
+    found = sorted(glob(name, recursive=True))  # noqa: PTH207 - a pattern may begin at the root
+    if not found:
+        hint = "" if re.search(r"[*?\[]", name) else _near_files(Path(name))
+        raise ConfigFileError(f'File or glob pattern "{name}" for "config_files" produced no results.{hint}')
+    return found
+
+
+def _read_resource(package: str, resource: str) -> PlacedConfig:
+    from importlib.resources import files
+
+    shown = f"{package}:{resource}"
+    try:
+        data = files(package).joinpath(resource).read_bytes()
+    except ModuleNotFoundError as error:
+        raise ConfigFileError(f'{shown}: there is no package "{package}" ({error}).') from error
+    except OSError as error:
+        raise ConfigFileError(f"{shown}: the package has no such file ({error.strerror or error}).") from error
+    return read_text(_decode(data, shown), shown)
 
 
 # -- merging ----------------------------------------------------------------------------------------------------------
@@ -100,7 +182,11 @@ def read_setting(text: str) -> PlacedConfig:
 def read_file(name: str) -> PlacedConfig:
     """A YAML file as a config; `-` is standard input. ConfigFileError, with file and line, for whatever is wrong."""
     shown = "standard input" if name == STDIN else name
-    text = _read_text(name, shown)
+    return read_text(_contents(name, shown), shown)
+
+
+def read_text(text: str, shown: str) -> PlacedConfig:
+    """A YAML text as a config; `shown` is what messages call it."""
     places: dict[Way, str] = {}
     try:
         value = _read_yaml(text, shown, places)
@@ -115,7 +201,7 @@ def read_file(name: str) -> PlacedConfig:
     return PlacedConfig(value, places)
 
 
-def _read_text(name: str, shown: str) -> str:
+def _contents(name: str, shown: str) -> str:
     try:
         data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except FileNotFoundError:
@@ -124,6 +210,10 @@ def _read_text(name: str, shown: str) -> str:
         raise ConfigFileError(f"{shown}: this is a folder; give a YAML file.{_near_files(Path(name, 'x'))}") from None
     except OSError as error:
         raise ConfigFileError(f"{shown}: cannot be read: {error.strerror or error}.") from error
+    return _decode(data, shown)
+
+
+def _decode(data: bytes, shown: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.cli.config_files import ConfigFileError, PlacedConfig, merge, merge_all, read_file, read_setting
+from treadle.config_files import ConfigFileError, PlacedConfig, merge, merge_all, read_file, read_setting
 
 # -- merging ----------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,9 @@ from treadle.errors import DagsterCodeNotFoundError, DagsterImportError
 from treadle.introspect import MISSING, is_async, read_signature
 from treadle.names import nearest
 
+#: what may hold jobs that it binds to what they share
+_CONTAINERS = (Definitions, LazyDefinitions, RepositoryDefinition)
+
 _HOW_TO_MAKE = "A job is made with @job above a function that calls ops, or with to_job() of a graph."
 
 
@@ -273,28 +276,31 @@ def find_job(module: types.ModuleType, wanted: Target) -> JobDefinition:
 def jobs_in(module: types.ModuleType) -> dict[str, JobDefinition]:
     """The jobs of a module, by the first name that each has there; those in containers come bound, by their own names."""
     found = _values_in(module, JobDefinition)
-    contained = _contained_jobs(module)
+    contained = {job.name: job for each in _repositories_in(module) for job in each.get_all_jobs()}
     bound = {name: contained.pop(job.name, job) for name, job in found.items()}
     return {**bound, **{name: job for name, job in contained.items() if name not in bound}}
 
 
-def _contained_jobs(module: types.ModuleType) -> dict[str, JobDefinition]:
-    """The jobs of the module's Definitions objects and repositories, with what they get there."""
-    containers = [*_values_in(module, Definitions).values(), *_values_in(module, LazyDefinitions).values()]
-    repositories = [_repository_of(each) for each in containers] + [*_values_in(module, RepositoryDefinition).values()]
-    return {job.name: job for each in repositories for job in each.get_all_jobs()}
+def _repositories_in(module: types.ModuleType) -> list[RepositoryDefinition]:
+    """The module's Definitions objects and repositories."""
+    containers = [each for kind in _CONTAINERS for each in _values_in(module, kind).values()]
+    return [_repository_of(each) for each in containers]
 
 
-def _repository_of(container: Definitions | LazyDefinitions | RepositoryDefinition) -> RepositoryDefinition:
+def _repository_of(container: Any) -> RepositoryDefinition:
     if isinstance(container, LazyDefinitions):
         container = container()
-    return container.get_repository_def() if isinstance(container, Definitions) else container
+    repository = container.get_repository_def() if isinstance(container, Definitions) else container
+    assert isinstance(repository, RepositoryDefinition), repository
+    return repository
 
 
 def _bound(module: types.ModuleType, job: JobDefinition) -> JobDefinition:
     """The job as the module's container has it, where there is one: there it gets the resources that it lacks."""
-    contained = _contained_jobs(module).get(job.name)
-    return contained if contained is not None and contained.graph is job.graph else job
+    for repository in _repositories_in(module):
+        if repository.has_job(job.name) and repository.get_job(job.name).graph is job.graph:
+            return repository.get_job(job.name)
+    return job
 
 
 def _values_in(module: types.ModuleType, kind: type) -> dict[str, Any]:
@@ -352,7 +358,7 @@ def _to_job(value: Any, wanted: Target) -> JobDefinition:
     if isinstance(value, GraphDefinition):
         job: JobDefinition = value.to_job()
         return job
-    if isinstance(value, (Definitions, LazyDefinitions, RepositoryDefinition)):
+    if isinstance(value, _CONTAINERS):
         return _only_job_of(_repository_of(value), wanted)
     if isinstance(value, types.FunctionType):
         return _call(value, wanted)
@@ -393,6 +399,8 @@ def _call(function: types.FunctionType, wanted: Target) -> JobDefinition:
         raise DagsterImportError(f'"{wanted}" was called to get a job, and {text}') from error
     if isinstance(value, JobDefinition):
         return value
+    if isinstance(value, _CONTAINERS):
+        return _only_job_of(_repository_of(value), wanted)
     advice = "Let it return graph.to_job()." if isinstance(value, GraphDefinition) else _HOW_TO_MAKE
     raise DagsterCodeNotFoundError(f'"{wanted}" is a function that returned {_kind_of(value)}, not a job. {advice}')
 

@@ -11,7 +11,7 @@ import pytest
 
 from treadle.definitions.job import JobDefinition
 from treadle.errors import DagsterCodeNotFoundError, DagsterError, DagsterImportError
-from treadle.repository import Target, jobs_in, load_job
+from treadle.targets import Target, jobs_in, load_job
 
 PRELUDE = "from treadle import graph, job, op\n"
 ONE = """
