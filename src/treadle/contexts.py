@@ -83,6 +83,13 @@ class StepFacts:
         #: metadata of the outputs so far, in the same shape; kept only where hooks may ask
         self.final_metadata: dict[str, Any] = {}
 
+    def keep_metadata(self, name: str, mapping_key: str | None, metadata: Mapping[str, Any]) -> None:
+        """Keep the metadata of an output for the step's hooks."""
+        if mapping_key is None:
+            self.final_metadata[name] = dict(metadata)
+        else:
+            self.final_metadata.setdefault(name, {})[mapping_key] = dict(metadata)
+
 
 class OpExecutionContext:
     """`context` of an op's body."""

@@ -208,11 +208,17 @@ def pick_context(what: str, fn: Callable[..., Any], args: tuple[Any, ...], kwarg
             f"be provided when invoking."
         )
     if not takes_context:
+        if args or kwargs:
+            raise DagsterInvalidInvocationError(
+                f"Attempted to invoke {what} with argument, but underlying function has no context argument. Either "
+                f"specify a context argument on the {what} function, or remove the passed-in argument."
+            )
         return False, None
     if not args and not kwargs:
+        missing = "context argument" if what == "logger" else "context"
         raise DagsterInvalidInvocationError(
-            f"{what.capitalize()} initialization function has context argument, but no context was provided when "
-            f"invoking. Make one with the matching build_..._context function, or pass None."
+            f"{what.capitalize()} initialization function has context argument, but no {missing} was provided when "
+            f"invoking. Make one with build_init_{what.replace(' ', '_')}_context(), or pass None."
         )
     name = signature.parameters[0].name if signature.parameters else None
     if kwargs and name not in kwargs:

@@ -7,14 +7,15 @@ changes how the run goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
+from treadle.checks import check_optional
 from treadle.contexts import HookContext
 from treadle.errors import CheckError, DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.events import DagsterEvent
 from treadle.introspect import MISSING, read_signature
-from treadle.names import check_key
+from treadle.names import check_key, nearest
 
 HookFunction = Callable[[HookContext], Any]
 
@@ -69,20 +70,46 @@ class HookDefinition:
             return args[0].with_hooks({self})
         if self.decorated_fn is None:
             raise DagsterInvalidInvocationError(
-                f'Hook "{self.name}": only hooks made by a decorator, such as @success_hook, can be called directly.'
+                f'Hook "{self.name}": Only hook definitions created using one of the hook decorators can be invoked, such '
+                f"as one of @success_hook."
             )
-        if len(args) + len(kwargs) != 1:
+        context, *others = self._arguments(self.decorated_fn, args, kwargs)
+        return self.decorated_fn(self._ready_context(context), *others)
+
+    def _arguments(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The arguments of a direct call, in order: the context, and the events for an event list hook."""
+        names = [p.name for p in read_signature(fn).parameters][: 2 if self.runs_on_success is None else 1]
+        given = len(args) + len(kwargs)
+        if given != len(names):
+            wanted = f"one parameter, {names[0]}" if len(names) == 1 else "two parameters, context and event_list"
             raise DagsterInvalidInvocationError(
-                f'Hook "{self.name}": the decorated function expects one parameter, the context, but '
-                f"{len(args) + len(kwargs)} were provided. Make one with build_hook_context()."
+                f'Hook "{self.name}": Decorated function expects {wanted}, but {given} were provided. Make the context '
+                f"with build_hook_context(), or pass None."
             )
-        parameter = read_signature(self.decorated_fn).parameters[0].name
-        if kwargs and parameter not in kwargs:
-            raise DagsterInvalidInvocationError(
-                f"Hook \"{self.name}\": could not find expected argument '{parameter}'. "
-                f"Provided kwargs: {sorted(kwargs)}."
+        for name in names[len(args) :]:
+            if name not in kwargs:
+                raise DagsterInvalidInvocationError(
+                    f"Hook \"{self.name}\": Could not find expected argument '{name}'. Provided kwargs: {sorted(kwargs)}."
+                )
+        return [*args, *(kwargs[name] for name in names[len(args) :])]
+
+    def _ready_context(self, context: Any) -> HookContext:
+        """A context given in a direct call, as the hook sees it."""
+        # Only tests need it, so that a program that runs jobs is spared the import.
+        from treadle.definitions.built import BuiltHookContext, build_hook_context
+
+        advice = "Make one with build_hook_context(), or pass None."
+        check_optional(context, HookContext, "context", f'Hook "{self.name}"', advice)
+        ready: HookContext = build_hook_context() if context is None else context
+        if not isinstance(ready, BuiltHookContext):
+            return ready
+        for key in sorted(self.required_resource_keys - ready.resource_keys):
+            # The two spaces are those of the message that users' tests look for.
+            raise DagsterInvalidDefinitionError(
+                f"resource with key '{key}' required by hook '{self.name}'  was not provided.{nearest(key, ready.resource_keys)}"
+                f" Give it to build_hook_context(resources={{{key!r}: ...}})."
             )
-        return self.decorated_fn(args[0] if args else kwargs[parameter])
+        return ready.serving(self)
 
     def __repr__(self) -> str:
         return f"HookDefinition({self.name!r})"

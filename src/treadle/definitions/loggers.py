@@ -11,11 +11,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
+from treadle.checks import check_optional
 from treadle.config.schema import STRING, Field
 from treadle.contexts import InitLoggerContext
 from treadle.definitions.configured import AnonymousConfigurable, ConfigContract, is_decorated_function, pick_context
 from treadle.errors import CheckError, DagsterInvalidDefinitionError, ParameterCheckError
 from treadle.introspect import MISSING, read_docstring, read_signature
+from treadle.io_contexts import EPHEMERAL_RUN_ID
 from treadle.logs import console_logger, json_logger
 
 LoggerFunction = Callable[[InitLoggerContext], logging.Logger]
@@ -56,12 +58,12 @@ class LoggerDefinition(AnonymousConfigurable):
         Raises DagsterInvalidConfigError for config that does not fit.
         """
         _, context = pick_context("logger", self.logger_fn, args, kwargs)
+        advice = "Make one with build_init_logger_context(), or pass None."
+        check_optional(context, InitLoggerContext, "init_context", self.kind, advice)
         if context is None:
-            context = InitLoggerContext(logger_def=self)
-        ready = InitLoggerContext(
-            self.process_config(context.logger_config), self, getattr(context, "_job_def", None), context.run_id
-        )
-        return self.logger_fn(ready)
+            context = InitLoggerContext(run_id=EPHEMERAL_RUN_ID)
+        config = self.process_config(context.logger_config)
+        return self.logger_fn(InitLoggerContext(config, self, context.job_def, context.run_id))
 
 
 @overload

@@ -13,7 +13,7 @@ from typing import Any
 from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
-from treadle.definitions.wiring import WiredInput, WiredOp
+from treadle.definitions.wiring import WiredInput
 from treadle.engine.machine import Launch, retry_delay
 from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
@@ -33,7 +33,7 @@ from treadle.errors import (
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType
-from treadle.io_contexts import InputContext, OutputContext
+from treadle.io_contexts import InputContext
 from treadle.logs import active_context
 from treadle.metadata import normalize_metadata
 from treadle.names import nearest, split_step_key
@@ -181,7 +181,7 @@ class Attempt:
             parts = (run_id, handle.step_key, handle.output_name)
             value = loader.fetch(parts if handle.mapping_key is None else (*parts, handle.mapping_key))
             return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key)
-        context = self._input_context(port, key, self._upstream_context(handle))
+        context = self.place.input_context(self.bench, port, key, self.context, handle)
         value = self._call_loader(loader, context, port)
         metadata = context.consume_logged_metadata()
         return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key, metadata)
@@ -206,7 +206,7 @@ class Attempt:
             if manager is None or wired.wires[0] in place.input_values:
                 return self._job_input(port, wired.wires[0]), None
         if manager is not None:
-            context = self._input_context(port, manager[0], None)
+            context = self.place.input_context(self.bench, port, manager[0], self.context)
             value = self._call_loader(manager[1], context, port)
             metadata = context.consume_logged_metadata()
             return value, self.stamp.event(_LOADED, LoadedInputData(name, manager[0], metadata=metadata))
@@ -373,7 +373,7 @@ class Attempt:
         if added and (name, mapping_key) in added:
             metadata = {**normalize_metadata(metadata or {}), **normalize_metadata(added[name, mapping_key])}
         if self.bench.hooks:
-            self._show_hooks(name, mapping_key, metadata)
+            self.facts.keep_metadata(name, mapping_key, metadata)
         verdict = self._check(port, value, place)
         handle = StepOutputHandle(key, name, mapping_key)
         yield self.stamp.event(
@@ -391,17 +391,11 @@ class Attempt:
             return
         yield from self._hand_over(port, manager, value, mapping_key, metadata or {})
 
-    def _show_hooks(self, name: str, mapping_key: str | None, metadata: Mapping[str, Any]) -> None:
-        kept = self.facts.final_metadata
-        if mapping_key is None:
-            kept[name] = dict(metadata)
-        else:
-            kept.setdefault(name, {})[mapping_key] = dict(metadata)
-
     def _hand_over(
         self, port: Any, manager: Any, value: Any, mapping_key: str | None, metadata: Mapping[str, Any]
     ) -> Iterator[DagsterEvent]:
-        context = self._output_context(port, mapping_key, metadata)
+        handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
+        context = self.place.output_context(handle, self.context, output_metadata=metadata, step_context=self.context)
         self._enter(
             lambda error: DagsterExecutionHandleOutputError(
                 f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":',
@@ -549,55 +543,6 @@ class Attempt:
             else:
                 text = f'Skipped the execution of hook "{hook.name}": it is not meant for how op "{name}" ended.'
                 yield self.stamp.event("HOOK_SKIPPED", None, text)
-
-    # -- contexts for managers
-
-    def _output_context(self, port: Any, mapping_key: str | None, metadata: Mapping[str, Any]) -> OutputContext:
-        handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
-        return self._describe_output(handle, self.bench.op, output_metadata=metadata, step_context=self.context)
-
-    def _upstream_context(self, handle: StepOutputHandle) -> OutputContext:
-        op = self.place.job.wiring.ops[split_step_key(handle.step_key)[0]]
-        return self._describe_output(handle, op, output_metadata={})
-
-    def _describe_output(self, handle: StepOutputHandle, op: WiredOp, **more: Any) -> OutputContext:
-        run = self.place.facts.run
-        port = op.definition.output_dict[handle.output_name]
-        definition = self.place.job.resource_defs.get(port.io_manager_key)
-        return OutputContext(
-            step_key=handle.step_key,
-            name=handle.output_name,
-            job_name=run.job_name,
-            run_id=run.run_id,
-            definition_metadata=port.metadata,
-            mapping_key=handle.mapping_key,
-            config=self.place.config.outputs.get((op.path, handle.output_name)),
-            dagster_type=port.dagster_type,
-            log=self.context.log,
-            version=None,
-            resource_config=self.place.config.resources.get(port.io_manager_key),
-            resources=self.place.scope(frozenset(definition.required_resource_keys if definition else ())),
-            op_def=op.definition,
-            **more,
-        )
-
-    def _input_context(self, port: Any, key: str, upstream: OutputContext | None) -> InputContext:
-        definition = self.place.job.resource_defs.get(key)
-        return InputContext(
-            name=port.name,
-            job_name=self.place.facts.run.job_name,
-            op_def=self.bench.op.definition,
-            # of an input without a manager of its own this is a value to load, not config for a manager
-            config=self.place.config.inputs.get((self.bench.op.path, port.name)) if port.input_manager_key else None,
-            definition_metadata=port.metadata,
-            upstream_output=upstream,
-            dagster_type=port.dagster_type,
-            log=self.context.log,
-            resource_config=self.place.config.resources.get(key),
-            resources=self.place.scope(frozenset(definition.required_resource_keys if definition else ())),
-            step_context=self.context,
-            instance=self.place.facts.instance,
-        )
 
 
 def _is_retryable(raised: BaseException, error: BaseException) -> bool:

@@ -10,15 +10,16 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from treadle.contexts import RunFacts
+from treadle.contexts import OpExecutionContext, RunFacts
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.interrupts import Interrupts
 from treadle.errors import DagsterInvalidDefinitionError
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.io_contexts import InputContext, OutputContext
 from treadle.names import split_step_key
-from treadle.payloads import Payload
+from treadle.payloads import Payload, StepOutputHandle
 from treadle.plan.model import Plan
 
 _SKIPPED = DagsterEventType.STEP_SKIPPED.value
@@ -90,6 +91,56 @@ class Workplace:
         if found is None:
             found = self._scopes[keys] = Resources({key: self.resources[key] for key in sorted(keys)})
         return found
+
+    # -- contexts for IO managers
+
+    def output_context(self, handle: StepOutputHandle, context: OpExecutionContext, **more: Any) -> OutputContext:
+        """What an IO manager is told of an output, to keep its value or to load it; logs go where `context` logs."""
+        run = self.facts.run
+        path = split_step_key(handle.step_key)[0]
+        definition = self.job.wiring.ops[path].definition
+        port = definition.output_dict[handle.output_name]
+        return OutputContext(
+            step_key=handle.step_key,
+            name=handle.output_name,
+            job_name=run.job_name,
+            run_id=run.run_id,
+            definition_metadata=port.metadata,
+            mapping_key=handle.mapping_key,
+            config=self.config.outputs.get((path, handle.output_name)),
+            dagster_type=port.dagster_type,
+            log=context.log,
+            version=None,
+            resource_config=self.config.resources.get(port.io_manager_key),
+            resources=self._resources_of(port.io_manager_key),
+            op_def=definition,
+            **more,
+        )
+
+    def input_context(
+        self, bench: Bench, port: Any, key: str, context: OpExecutionContext, handle: StepOutputHandle | None = None
+    ) -> InputContext:
+        """What the manager under `key` is told of an input; `handle` is the output that it comes from, if any."""
+        upstream = self.output_context(handle, context, output_metadata={}) if handle is not None else None
+        return InputContext(
+            name=port.name,
+            job_name=self.facts.run.job_name,
+            op_def=bench.op.definition,
+            # of an input without a manager of its own this is a value to load, not config for a manager
+            config=self.config.inputs.get((bench.op.path, port.name)) if port.input_manager_key else None,
+            definition_metadata=port.metadata,
+            upstream_output=upstream,
+            dagster_type=port.dagster_type,
+            log=context.log,
+            resource_config=self.config.resources.get(key),
+            resources=self._resources_of(key),
+            step_context=context,
+            instance=self.facts.instance,
+        )
+
+    def _resources_of(self, key: str) -> Resources:
+        definition = self.job.resource_defs.get(key)
+        return self.scope(frozenset(definition.required_resource_keys if definition is not None else ()))
 
 
 class Stamp:
