@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.config_files import ConfigFileError, PlacedConfig, merge, merge_all, read_file, read_setting
+from treadle.config_files import (
+    ConfigFileError,
+    PlacedConfig,
+    config_from_files,
+    config_from_pkg_resources,
+    config_from_yaml_strings,
+    merge,
+    merge_all,
+    read_file,
+    read_setting,
+)
+from treadle.errors import CheckError, DagsterInvariantViolationError, ParameterCheckError
 
 # -- merging ----------------------------------------------------------------------------------------------------------
 
@@ -241,3 +254,102 @@ def test_folder_is_refused_with_its_files(config: Path) -> None:
     with pytest.raises(ConfigFileError) as raised:
         read_file(".")
     assert str(raised.value) == ".: this is a folder; give a YAML file. YAML files there: run.yaml."
+
+
+# -- for users --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with two config files that overlap; it is a package too."""
+    (tmp_path / "a.yaml").write_text("ops:\n  load:\n    config:\n      rows: [1, 2]\n      path: x\n")
+    (tmp_path / "b.yaml").write_text("ops:\n  load:\n    config:\n      rows: [3]\nloggers: {}\n")
+    package = tmp_path / "of_flights"
+    (package / "sub").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "a.yaml").write_text("a: 1\n")
+    (package / "sub" / "b.yaml").write_text("b: 2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+BOTH = {"ops": {"load": {"config": {"rows": [3], "path": "x"}}}, "loggers": {}}
+
+
+@pytest.mark.parametrize(
+    "names", [["a.yaml", "b.yaml"], ("a.yaml", "b.yaml"), ["*.yaml"], ["[ab].yaml"], [Path("a.yaml"), "b.yaml"]]
+)
+def test_config_from_files_merges_files_and_patterns_in_order(folder: Path, names: Any) -> None:
+    assert config_from_files(names) == BOTH
+
+
+def test_config_from_files_lets_the_later_file_win(folder: Path) -> None:
+    assert config_from_files(["b.yaml", "a.yaml"])["ops"]["load"]["config"]["rows"] == [1, 2]
+    assert config_from_files([]) == {}
+
+
+def test_config_from_files_reads_absolute_paths_and_folders_within_folders(folder: Path) -> None:
+    assert config_from_files([str(folder / "**" / "b.yaml")]) == {
+        "b": 2, "loggers": {}, "ops": {"load": {"config": {"rows": [3]}}},
+    }  # fmt: skip
+
+
+def test_config_from_files_is_a_plain_dict_that_knows_its_lines(folder: Path) -> None:
+    config = config_from_files(["a.yaml", "b.yaml"])
+    assert isinstance(config, dict)
+    for each in (config, pickle.loads(pickle.dumps(config))):
+        assert each.line_of(["ops", "load", "config", "rows"]) == "b.yaml:4"
+        assert each.line_of(["ops", "load", "config", "path"]) == "a.yaml:5"
+    assert type({**config}) is dict
+    assert json.loads(json.dumps(config)) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.yaml", r'File or glob pattern "c.yaml" for "config_files" produced no results[.] Did you mean "'),
+        ("c*.yaml", 'pattern "c[*].yaml" for "config_files" produced no results[.]$'),
+        ("list.yaml", "list.yaml: expected a mapping"),
+        ("broken.yaml", "broken.yaml:3: not valid YAML: .* begun in line 2"),
+        ("twice.yaml", 'twice.yaml:3: the key "a" is given twice'),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_file_and_line(folder: Path, name: str, text: str) -> None:
+    (folder / "list.yaml").write_text("- 1\n")
+    (folder / "broken.yaml").write_text("a: 1\nb: [1\n")
+    (folder / "twice.yaml").write_text("a: 1\nb: 1\na: 2\n")
+    with pytest.raises(DagsterInvariantViolationError, match=text) as caught:
+        config_from_files([name])
+    assert isinstance(caught.value, CheckError)
+
+
+def test_config_from_yaml_strings_merges_texts_and_numbers_them_in_errors() -> None:
+    config = config_from_yaml_strings(["a: 1\nb: {c: 2}", "b: {d: 3}", ""])
+    assert config == {"a": 1, "b": {"c": 2, "d": 3}}
+    assert config.line_of(["b", "c"]) == "YAML string 1:2"  # type: ignore[attr-defined]
+    with pytest.raises(DagsterInvariantViolationError, match="YAML string 2:1: not valid YAML"):
+        config_from_yaml_strings(["a: 1", "a: ]"])
+    with pytest.raises(CheckError, match="YAML string 1: expected a mapping"):
+        config_from_yaml_strings(["5"])
+
+
+def test_config_from_pkg_resources_reads_what_packages_bring_along(folder: Path) -> None:
+    assert config_from_pkg_resources([("of_flights", "a.yaml"), ("of_flights", "sub/b.yaml")]) == {"a": 1, "b": 2}
+    with pytest.raises(
+        DagsterInvariantViolationError, match="of_flights:c.yaml: the package has no such file"
+    ) as caught:
+        config_from_pkg_resources([("of_flights", "c.yaml")])
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    with pytest.raises(
+        DagsterInvariantViolationError, match='of_ships:a.yaml: there is no package "of_ships"'
+    ) as caught:
+        config_from_pkg_resources([("of_ships", "a.yaml")])
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize("read", [config_from_files, config_from_yaml_strings, config_from_pkg_resources])
+@pytest.mark.parametrize("given", ["a.yaml", 5, [5], [("a", "b", "c")]])
+def test_sources_are_given_as_a_list(read: Any, given: Any) -> None:
+    with pytest.raises(ParameterCheckError, match="is not a list|is a list of"):
+        read(given)

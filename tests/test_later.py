@@ -13,8 +13,13 @@ import pytest
 import treadle
 from treadle import NotInThisVersionError, later
 
+DECORATORS = """
+    asset asset_check asset_sensor graph_asset graph_multi_asset multi_asset multi_asset_check multi_asset_sensor
+    multi_observable_source_asset observable_source_asset run_failure_sensor run_status_sensor schedule sensor
+""".split()
 
-@pytest.mark.parametrize("name", sorted(later.NAMES))
+
+@pytest.mark.parametrize("name", sorted(later.NAMES - set(DECORATORS)))
 def test_name_of_a_later_stage_can_be_imported_and_refuses_to_be_called(name: str) -> None:
     found = getattr(treadle, name)
     with pytest.raises(NotInThisVersionError) as caught:
@@ -25,13 +30,44 @@ def test_name_of_a_later_stage_can_be_imported_and_refuses_to_be_called(name: st
     assert message.endswith(".")
 
 
+@pytest.mark.parametrize("name", DECORATORS)
+@pytest.mark.parametrize("has_options", [False, True])
+def test_decorator_of_a_later_stage_puts_the_function_aside_with_a_warning(name: str, has_options: bool) -> None:
+    def prices() -> int: ...
+
+    decorate = getattr(treadle, name)
+    with pytest.warns(later.LaterStageWarning) as told:
+        left = decorate(cron_schedule="@daily")(prices) if has_options else decorate(prices)
+    assert str(told[0].message).startswith(f'{name} "prices" is not in Treadle yet: ')
+    assert told[0].filename == __file__
+    for use in (lambda: left(), lambda: left.op, lambda: list(left), lambda: type("Mine", (left,), {})):
+        with pytest.raises(NotInThisVersionError, match=rf'^{name} "prices"(\.op)? is not in Treadle yet'):
+            use()
+    assert repr(left) == f'<{name} "prices": not in Treadle yet>'
+
+
+def test_what_was_put_aside_is_refused_where_it_is_handed_in() -> None:
+    with pytest.warns(later.LaterStageWarning):
+
+        @treadle.schedule(cron_schedule="@daily")
+        def nightly() -> None: ...
+
+    with pytest.raises(NotInThisVersionError, match="schedules come in a later version"):
+        treadle.Definitions(schedules=[nightly])
+    with pytest.raises(NotInThisVersionError, match='^schedule "nightly" is not in Treadle yet'):
+
+        @treadle.repository
+        def ours() -> list[object]:
+            return [nightly]
+
+
 def test_no_name_is_both_there_and_yet_to_come() -> None:
     assert later.NAMES & set(treadle.__all__) == set()
 
 
 def test_sentence_says_what_it_comes_with() -> None:
     with pytest.raises(NotInThisVersionError, match="schedules come in a later version"):
-        treadle.schedule(cron_schedule="0 0 * * *")
+        treadle.ScheduleDefinition(cron_schedule="0 0 * * *")
     with pytest.raises(NotInThisVersionError, match="Pipes comes in a later version"):
         treadle.PipesSubprocessClient()
 
@@ -45,14 +81,6 @@ def test_subclass_of_a_later_name_is_refused() -> None:
     with pytest.raises(NotInThisVersionError, match=r"^Component is not in Treadle yet"):
 
         class _Mine(treadle.Component): ...
-
-
-def test_decorator_of_a_later_stage_is_refused_where_it_stands() -> None:
-    with pytest.raises(NotInThisVersionError, match=r"^asset is not in Treadle yet: assets come"):
-
-        @treadle.asset
-        def _prices() -> int:
-            return 1
 
 
 def test_iteration_over_a_later_enumeration_is_refused() -> None:

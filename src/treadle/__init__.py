@@ -77,6 +77,9 @@ if TYPE_CHECKING:
     from treadle.config_files import (
         config_from_yaml_strings as config_from_yaml_strings,
     )
+    from treadle.config_files import (
+        file_relative_path as file_relative_path,
+    )
     from treadle.contexts import (
         HookContext as HookContext,
     )
@@ -85,6 +88,9 @@ if TYPE_CHECKING:
     )
     from treadle.contexts import (
         InitResourceContext as InitResourceContext,
+    )
+    from treadle.contexts import (
+        OpExecutionContext as DagsterTypeLoaderContext,
     )
     from treadle.contexts import (
         OpExecutionContext as OpExecutionContext,
@@ -121,6 +127,12 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.compose import (
         DynamicCollectDependencyDefinition as DynamicCollectDependencyDefinition,
+    )
+    from treadle.definitions.compose import (
+        Invocation as Invocation,
+    )
+    from treadle.definitions.compose import (
+        Invocation as PendingNodeInvocation,
     )
     from treadle.definitions.compose import (
         MappedInputPlaceholder as MappedInputPlaceholder,
@@ -243,6 +255,9 @@ if TYPE_CHECKING:
         HookDefinition as HookDefinition,
     )
     from treadle.definitions.hooks import (
+        HookExecutionResult as HookExecutionResult,
+    )
+    from treadle.definitions.hooks import (
         failure_hook as failure_hook,
     )
     from treadle.definitions.hooks import (
@@ -292,6 +307,9 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.loggers import (
         default_loggers as default_loggers,
+    )
+    from treadle.definitions.loggers import (
+        default_system_loggers as default_system_loggers,
     )
     from treadle.definitions.loggers import (
         json_console_logger as json_console_logger,
@@ -537,6 +555,9 @@ if TYPE_CHECKING:
         DagsterUnknownPartitionError as DagsterUnknownPartitionError,
     )
     from treadle.later import (
+        LaterStageWarning as LaterStageWarning,
+    )
+    from treadle.later import (
         PreviewWarning as PreviewWarning,
     )
     from treadle.later import (
@@ -544,6 +565,12 @@ if TYPE_CHECKING:
     )
     from treadle.logs import (
         DagsterLogManager as DagsterLogManager,
+    )
+    from treadle.logs import (
+        JsonFormatter as JsonFormatter,
+    )
+    from treadle.logs import (
+        JsonFormatter as JsonLogFormatter,
     )
     from treadle.logs import (
         get_dagster_logger as get_dagster_logger,
@@ -622,6 +649,9 @@ if TYPE_CHECKING:
     )
     from treadle.older import (
         BindResourcesToJobs as BindResourcesToJobs,
+    )
+    from treadle.older import (
+        ConfigSchema as ConfigSchema,
     )
     from treadle.older import (
         MetadataEntry as MetadataEntry,
@@ -901,7 +931,7 @@ _HOMES: dict[str, str] = {
         Array Field Map Noneable Permissive ScalarUnion Selector Shape
     """,
     "treadle.config_files": """
-        config_from_files config_from_pkg_resources config_from_yaml_strings
+        config_from_files config_from_pkg_resources config_from_yaml_strings file_relative_path
     """,
     "treadle.contexts": """
         HookContext InitLoggerContext InitResourceContext OpExecutionContext
@@ -911,8 +941,8 @@ _HOMES: dict[str, str] = {
         build_op_context build_output_context
     """,
     "treadle.definitions.compose": """
-        DependencyDefinition DynamicCollectDependencyDefinition MappedInputPlaceholder MultiDependencyDefinition
-        Node NodeInvocation
+        DependencyDefinition DynamicCollectDependencyDefinition Invocation MappedInputPlaceholder
+        MultiDependencyDefinition Node NodeInvocation
     """,
     "treadle.definitions.config_mapping": """
         ConfigMapping config_mapping
@@ -941,7 +971,7 @@ _HOMES: dict[str, str] = {
         GraphDefinition graph
     """,
     "treadle.definitions.hooks": """
-        HookDefinition failure_hook success_hook
+        HookDefinition HookExecutionResult failure_hook success_hook
     """,
     "treadle.definitions.io_managers": """
         FilesystemIOManager IOManager IOManagerDefinition InMemoryIOManager InputManager InputManagerDefinition
@@ -951,7 +981,8 @@ _HOMES: dict[str, str] = {
         JobDefinition job
     """,
     "treadle.definitions.loggers": """
-        LoggerDefinition colored_console_logger default_loggers json_console_logger logger
+        LoggerDefinition colored_console_logger default_loggers default_system_loggers json_console_logger
+        logger
     """,
     "treadle.definitions.op": """
         OpDefinition op
@@ -1000,11 +1031,11 @@ _HOMES: dict[str, str] = {
         InputContext OutputContext
     """,
     "treadle.later": """
-        BetaWarning ConfigArgumentWarning DagsterUnknownPartitionError MAX_RUNTIME_SECONDS_TAG PreviewWarning
-        SupersessionWarning
+        BetaWarning ConfigArgumentWarning DagsterUnknownPartitionError LaterStageWarning MAX_RUNTIME_SECONDS_TAG
+        PreviewWarning SupersessionWarning
     """,
     "treadle.logs": """
-        DagsterLogManager get_dagster_logger
+        DagsterLogManager JsonFormatter get_dagster_logger
     """,
     "treadle.metadata": """
         BoolMetadataValue CodeLocationReconstructionMetadataValue DagsterAssetMetadataValue
@@ -1017,8 +1048,9 @@ _HOMES: dict[str, str] = {
         AssetKey NodeHandle
     """,
     "treadle.older": """
-        BindResourcesToJobs MetadataEntry ModeDefinition PipelineDefinition default_executors execute_pipeline
-        execute_pipeline_iterator lambda_solid pipeline reexecute_pipeline reexecute_pipeline_iterator
+        BindResourcesToJobs ConfigSchema MetadataEntry ModeDefinition PipelineDefinition default_executors
+        execute_pipeline execute_pipeline_iterator lambda_solid pipeline reexecute_pipeline
+        reexecute_pipeline_iterator
     """,
     "treadle.outcomes": """
         AssetMaterialization AssetObservation Backoff DataVersion DynamicOutput ExpectationResult Failure Jitter
@@ -1058,10 +1090,13 @@ _HOMES: dict[str, str] = {
 
 #: older name to today's
 _OLDER_NAMES = {
+    "DagsterTypeLoaderContext": "OpExecutionContext",
     "EventMetadata": "MetadataValue",
     "ExperimentalWarning": "BetaWarning",
     "InProcessExecutionResult": "ExecuteInProcessResult",
     "InProcessGraphResult": "ExecuteInProcessResult",
+    "JsonLogFormatter": "JsonFormatter",
+    "PendingNodeInvocation": "Invocation",
     "PipelineRun": "DagsterRun",
     "PipelineRunStatus": "DagsterRunStatus",
     "PipelineRunsFilter": "RunsFilter",
@@ -1079,14 +1114,14 @@ __all__ = [
     "Any", "Array", "AssetKey", "AssetMaterialization", "AssetObservation", "AssetObservationData", "Backoff",
     "BetaWarning", "BindResourcesToJobs", "Bool", "BoolMetadataValue", "BoolSource", "CheckError",
     "ChildProcessCrashException", "CodeLocationReconstructionMetadataValue", "ComputeLogsCaptureData", "Config",
-    "ConfigArgumentWarning", "ConfigMapping", "ConfigurableIOManager", "ConfigurableIOManagerFactory",
-    "ConfigurableLegacyIOManagerAdapter", "ConfigurableLegacyResourceAdapter", "ConfigurableResource",
-    "ConfigurableResourceFactory", "DagsterAssetMetadataValue", "DagsterCodeNotFoundError",
-    "DagsterConfigMappingFunctionError", "DagsterError", "DagsterEvaluationErrorReason", "DagsterEvent",
-    "DagsterEventLogInvalidForRun", "DagsterEventType", "DagsterExecutionHandleOutputError",
-    "DagsterExecutionInterruptedError", "DagsterExecutionLoadInputError", "DagsterExecutionStepExecutionError",
-    "DagsterExecutionStepNotFoundError", "DagsterHomeNotSetError", "DagsterImportError", "DagsterInstance",
-    "DagsterInvalidConfigDefinitionError", "DagsterInvalidConfigError",
+    "ConfigArgumentWarning", "ConfigMapping", "ConfigSchema", "ConfigurableIOManager",
+    "ConfigurableIOManagerFactory", "ConfigurableLegacyIOManagerAdapter", "ConfigurableLegacyResourceAdapter",
+    "ConfigurableResource", "ConfigurableResourceFactory", "DagsterAssetMetadataValue",
+    "DagsterCodeNotFoundError", "DagsterConfigMappingFunctionError", "DagsterError",
+    "DagsterEvaluationErrorReason", "DagsterEvent", "DagsterEventLogInvalidForRun", "DagsterEventType",
+    "DagsterExecutionHandleOutputError", "DagsterExecutionInterruptedError", "DagsterExecutionLoadInputError",
+    "DagsterExecutionStepExecutionError", "DagsterExecutionStepNotFoundError", "DagsterHomeNotSetError",
+    "DagsterImportError", "DagsterInstance", "DagsterInvalidConfigDefinitionError", "DagsterInvalidConfigError",
     "DagsterInvalidDagsterTypeInPythonicConfigDefinitionError", "DagsterInvalidDefinitionError",
     "DagsterInvalidInvocationError", "DagsterInvalidMetadata", "DagsterInvalidPropertyError",
     "DagsterInvalidPythonicConfigDefinitionError", "DagsterInvalidSubsetError",
@@ -1094,32 +1129,33 @@ __all__ = [
     "DagsterMaxRetriesExceededError", "DagsterResourceFunctionError", "DagsterRun", "DagsterRunAlreadyExists",
     "DagsterRunMetadataValue", "DagsterRunNotFoundError", "DagsterRunStatsSnapshot", "DagsterRunStatus",
     "DagsterStepOutputNotFoundError", "DagsterSubprocessError", "DagsterType", "DagsterTypeCheckDidNotPass",
-    "DagsterTypeCheckError", "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoadingError",
-    "DagsterUnknownPartitionError", "DagsterUnknownResourceError", "DagsterUnknownStepStateError",
-    "DagsterUnmetExecutorRequirementsError", "DagsterUserCodeExecutionError", "DataVersion", "Definitions",
-    "DependencyDefinition", "Dict", "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput",
-    "DynamicOutputDefinition", "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource",
-    "EvaluationError", "EventLogEntry", "EventLogRecord", "EventMetadata", "EventRecordsFilter",
+    "DagsterTypeCheckError", "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoaderContext",
+    "DagsterTypeLoadingError", "DagsterUnknownPartitionError", "DagsterUnknownResourceError",
+    "DagsterUnknownStepStateError", "DagsterUnmetExecutorRequirementsError", "DagsterUserCodeExecutionError",
+    "DataVersion", "Definitions", "DependencyDefinition", "Dict", "DynamicCollectDependencyDefinition",
+    "DynamicOut", "DynamicOutput", "DynamicOutputDefinition", "EngineEventData", "Enum", "EnumValue", "EnvVar",
+    "ErrorSource", "EvaluationError", "EventLogEntry", "EventLogRecord", "EventMetadata", "EventRecordsFilter",
     "EventRecordsResult", "ExecuteInProcessResult", "ExecutionResult", "ExecutorDefinition",
     "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning", "Failure", "Field", "FileHandle",
     "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue", "GraphDefinition", "GraphIn",
     "GraphOut", "HandledOutputData", "HookContext", "HookDefinition", "HookErroredData", "HookExecutionError",
-    "IOManager", "IOManagerDefinition", "In", "InMemoryIOManager", "InProcessExecutionResult",
-    "InProcessGraphResult", "InitLoggerContext", "InitResourceContext", "InputContext", "InputDefinition",
-    "InputManager", "InputManagerDefinition", "InputMapping", "Int", "IntMetadataValue", "IntSource", "Jitter",
-    "JobCanceledData", "JobDefinition", "JobFailureData", "JsonMetadataValue", "LazyDefinitions", "List",
-    "LoadedInputData", "LocalFileHandle", "LocalFileManager", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG",
-    "Map", "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataEntry", "MetadataValue",
-    "ModeDefinition", "MultiDependencyDefinition", "Node", "NodeHandle", "NodeInvocation", "Noneable",
-    "NotInThisVersionError", "NotebookMetadataValue", "Nothing", "NullMetadataValue", "OpDefinition",
-    "OpExecutionContext", "Optional", "Out", "Output", "OutputContext", "OutputDefinition", "OutputMapping",
-    "ParameterCheckError", "PartialResource", "PathMetadataValue", "Permissive", "PermissiveConfig",
-    "PipelineDefinition", "PipelineRun", "PipelineRunStatus", "PipelineRunsFilter", "PoolMetadataValue",
-    "PreviewWarning", "PythonArtifactMetadataValue", "PythonObjectDagsterType", "RepositoryData",
-    "RepositoryDefinition", "ResolvedFromDynamicStepHandle", "ResourceDefinition", "ResourceDependency",
-    "ResourceParam", "RetryPolicy", "RetryRequested", "RunConfig", "RunFailureReason", "RunRecord",
-    "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter", "ScalarUnion", "Selector",
-    "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepEventStatus",
+    "HookExecutionResult", "IOManager", "IOManagerDefinition", "In", "InMemoryIOManager",
+    "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext", "InitResourceContext",
+    "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition", "InputMapping", "Int",
+    "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData", "JobDefinition",
+    "JobFailureData", "JsonFormatter", "JsonLogFormatter", "JsonMetadataValue", "LaterStageWarning",
+    "LazyDefinitions", "List", "LoadedInputData", "LocalFileHandle", "LocalFileManager", "LoggerDefinition",
+    "MAX_RUNTIME_SECONDS_TAG", "Map", "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataEntry",
+    "MetadataValue", "ModeDefinition", "MultiDependencyDefinition", "Node", "NodeHandle", "NodeInvocation",
+    "Noneable", "NotInThisVersionError", "NotebookMetadataValue", "Nothing", "NullMetadataValue",
+    "OpDefinition", "OpExecutionContext", "Optional", "Out", "Output", "OutputContext", "OutputDefinition",
+    "OutputMapping", "ParameterCheckError", "PartialResource", "PathMetadataValue", "PendingNodeInvocation",
+    "Permissive", "PermissiveConfig", "PipelineDefinition", "PipelineRun", "PipelineRunStatus",
+    "PipelineRunsFilter", "PoolMetadataValue", "PreviewWarning", "PythonArtifactMetadataValue",
+    "PythonObjectDagsterType", "RepositoryData", "RepositoryDefinition", "ResolvedFromDynamicStepHandle",
+    "ResourceDefinition", "ResourceDependency", "ResourceParam", "RetryPolicy", "RetryRequested", "RunConfig",
+    "RunFailureReason", "RunRecord", "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter", "ScalarUnion",
+    "Selector", "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepEventStatus",
     "StepExpectationResultData", "StepFailureData", "StepHandle", "StepInputData", "StepKind",
     "StepMaterializationData", "StepOutputData", "StepOutputHandle", "StepRetryData", "StepSuccessData",
     "String", "StringSource", "SupersessionWarning", "SystemComputeExecutionContext", "TableColumn",
@@ -1132,12 +1168,12 @@ __all__ = [
     "colored_console_logger", "composite_solid", "config_from_files", "config_from_pkg_resources",
     "config_from_yaml_strings", "config_mapping", "configured", "create_repository_using_definitions_args",
     "custom_path_fs_io_manager", "dagster_type_loader", "default_executors", "default_loggers",
-    "execute_pipeline", "execute_pipeline_iterator", "executor", "failure_hook", "fs_io_manager",
-    "get_dagster_logger", "graph", "in_process_executor", "input_manager", "instance_for_test", "io_manager",
-    "job", "json_console_logger", "lambda_solid", "load_definitions_from_current_module",
-    "load_definitions_from_module", "load_definitions_from_modules", "load_definitions_from_package_module",
-    "load_definitions_from_package_name", "local_file_manager", "logger",
-    "make_python_type_usable_as_dagster_type", "make_values_resource", "mem_io_manager",
+    "default_system_loggers", "execute_pipeline", "execute_pipeline_iterator", "executor", "failure_hook",
+    "file_relative_path", "fs_io_manager", "get_dagster_logger", "graph", "in_process_executor",
+    "input_manager", "instance_for_test", "io_manager", "job", "json_console_logger", "lambda_solid",
+    "load_definitions_from_current_module", "load_definitions_from_module", "load_definitions_from_modules",
+    "load_definitions_from_package_module", "load_definitions_from_package_name", "local_file_manager",
+    "logger", "make_python_type_usable_as_dagster_type", "make_values_resource", "mem_io_manager",
     "multi_or_in_process_executor", "multiple_process_executor_requirements", "multiprocess_executor", "op",
     "pipeline", "reexecute_pipeline", "reexecute_pipeline_iterator", "repository", "resource", "solid",
     "success_hook", "usable_as_dagster_type", "validate_run_config", "with_resources",

@@ -61,6 +61,7 @@ class InProcessRun:
             instance.recorder(run.run_id),
             lambda: instance.get_status(run.run_id),
         )
+        self.place.announce = self.driver.hear
 
     def events(self) -> Iterator[DagsterEvent]:
         """Drive the run; yields each event after it was logged."""

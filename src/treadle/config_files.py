@@ -89,6 +89,11 @@ def config_from_pkg_resources(pkg_resource_defs: Sequence[tuple[str, str]]) -> d
     return FileConfig(merge_all(_read_resource(*pair) for pair in pairs))
 
 
+def file_relative_path(dunderfile: str, relative_path: str) -> str:
+    """A path beside a Python file: `file_relative_path(__file__, "run.yaml")`."""
+    return os.path.normpath(os.path.join(os.path.dirname(dunderfile), relative_path))  # noqa: PTH118, PTH120 - `..` is text
+
+
 def _read_list(parameter: str, given: Any, kind: type | tuple[type, ...]) -> list[Any]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ParameterCheckError(f'Param "{parameter}" is not a list. Got {given!r} (a {type(given).__name__}).')

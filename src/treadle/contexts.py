@@ -6,7 +6,7 @@ asks for one, `definitions.built` makes them for tests. They decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from treadle.checks import show
@@ -44,6 +44,7 @@ class StepFacts:
     """What is the same for all attempts at one step, and where its code leaves events and metadata."""
 
     __slots__ = (
+        "announce",
         "events",
         "final_metadata",
         "handle",
@@ -74,6 +75,8 @@ class StepFacts:
         self.mapping_keys = mapping_keys
         self.op_config = op_config
         self.resources = resources
+        #: tells the log at once what `log_event` was given; None where nobody listens: it is kept in `events`
+        self.announce: Callable[[UserEvent], None] | None = None
         #: what `log_event` was given and the engine has not taken yet
         self.events: list[UserEvent] = []
         #: what `add_output_metadata` was given, by output name and mapping key
@@ -94,13 +97,14 @@ class StepFacts:
 class OpExecutionContext:
     """`context` of an op's body."""
 
-    __slots__ = ("_attempt", "_events", "_facts", "_log", "_typed_stream_error")
+    __slots__ = ("_attempt", "_events", "_facts", "_log", "typed_stream_error")
 
     def __init__(self, facts: StepFacts, attempt: int) -> None:
         self._facts = facts
         self._attempt = attempt
         self._log: DagsterLogManager | None = None
-        self._typed_stream_error: str | None = None
+        #: what to add where an output is missing, once `set_requires_typed_event_stream` was called
+        self.typed_stream_error: str | None = None
 
     @staticmethod
     def get() -> OpExecutionContext:
@@ -238,7 +242,10 @@ class OpExecutionContext:
                 f'{self.describe_op()}: Param "event" of log_event is not one of AssetMaterialization, AssetObservation, '
                 f"ExpectationResult. Got {show(event)} (a {type(event).__name__}). Outputs are yielded or returned."
             )
-        self._facts.events.append(event)
+        if self._facts.announce is not None:
+            self._facts.announce(event)
+        else:
+            self._facts.events.append(event)
 
     def has_events(self) -> bool:
         """True where `log_event` has left something that is not in the log yet."""
@@ -332,16 +339,16 @@ class OpExecutionContext:
     @property
     def requires_typed_event_stream(self) -> bool:
         """True once the body has asked that a missing output be an error whatever its type."""
-        return self._typed_stream_error is not None
+        return self.typed_stream_error is not None
 
     @property
     def typed_event_stream_error_message(self) -> str | None:
         """The text to add where an output is missing."""
-        return self._typed_stream_error or None
+        return self.typed_stream_error or None
 
     def set_requires_typed_event_stream(self, *, error_message: str | None = None) -> None:
         """Make a missing output an error whatever its type."""
-        self._typed_stream_error = error_message or ""
+        self.typed_stream_error = error_message or ""
 
     @property
     def pdb(self) -> Any:

@@ -35,6 +35,8 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     └── ChildProcessCrashException
     BaseException
     └── DagsterExecutionInterruptedError
+    UserWarning
+    └── TreadleWiringWarning                         an output is connected to an input of a type that it never has
 """
 
 from __future__ import annotations
@@ -124,7 +126,7 @@ class DagsterTypeCheckDidNotPass(DagsterError):
     ) -> None:
         super().__init__(*((description,) if description else ()))
         self.description = description
-        self.metadata = metadata or {}
+        self.metadata: dict[str, Any] = dict(metadata or {})
         self.dagster_type = dagster_type
 
 
@@ -317,6 +319,16 @@ class ChildProcessCrashException(Exception):
         super().__init__(f"Process {pid} ended with exit code {exit_code}.")
         self.pid = pid
         self.exit_code = exit_code
+
+
+# -- warnings --------------------------------------------------------------------------------------------------
+
+
+class TreadleWiringWarning(UserWarning):
+    """In a graph, an output is connected to an input whose type none of its values can have.
+
+    With `TREADLE_WIRING=strict` in the environment it is a DagsterInvalidDefinitionError, with `off` it is nothing.
+    """
 
 
 # -- an exception as a value ---------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -54,7 +56,7 @@ class DagsterInstance:
 
     def __init__(self, root_directory: str | None = None) -> None:
         self._given_root = root_directory
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: str | None = None
         self._runs: dict[str, DagsterRun] = {}
         self._logs: dict[str, list[LogItem]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
@@ -117,8 +119,10 @@ class DagsterInstance:
         if self._given_root is not None:
             return self._given_root
         if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="treadle-")
-        return self._temporary.name
+            self._temporary = tempfile.mkdtemp(prefix="treadle-")
+            # Nobody has to dispose of an instance that a run made for itself: the folder goes with the object.
+            self._remove = weakref.finalize(self, shutil.rmtree, self._temporary, True)
+        return self._temporary
 
     def storage_directory(self) -> str:
         """The folder where the default filesystem IO manager keeps outputs."""
@@ -127,7 +131,7 @@ class DagsterInstance:
     def dispose(self) -> None:
         """Let go of everything that the instance holds open."""
         if self._temporary is not None:
-            self._temporary.cleanup()
+            self._remove()
             self._temporary = None
 
     def __enter__(self) -> DagsterInstance:

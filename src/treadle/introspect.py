@@ -37,9 +37,15 @@ class Signature(msgspec.Struct, frozen=True):
     name: str
     parameters: tuple[Parameter, ...]
     returns: Any = MISSING
-    has_varargs: bool = False
+    #: name of the `*args` parameter
+    varargs: str | None = None
     has_varkeywords: bool = False
     docstring: str | None = None
+
+    @property
+    def has_varargs(self) -> bool:
+        """True where the function takes any number of positional arguments."""
+        return self.varargs is not None
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name."""
@@ -72,7 +78,7 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
         returns=hints.get(
             "return", MISSING if signature.return_annotation is inspect.Signature.empty else signature.return_annotation
         ),
-        has_varargs=any(p.kind is kinds.VAR_POSITIONAL for p in signature.parameters.values()),
+        varargs=next((p.name for p in signature.parameters.values() if p.kind is kinds.VAR_POSITIONAL), None),
         has_varkeywords=any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values()),
         docstring=read_docstring(fn),
     )
@@ -98,7 +104,7 @@ def _read_function(fn: types.FunctionType) -> Signature:
         name=fn.__name__,
         parameters=tuple(parameters),
         returns=hints.get("return", MISSING),
-        has_varargs=bool(code.co_flags & _VARARGS),
+        varargs=names[code.co_argcount + code.co_kwonlyargcount] if code.co_flags & _VARARGS else None,
         has_varkeywords=bool(code.co_flags & _VARKEYWORDS),
         docstring=read_docstring(fn),
     )

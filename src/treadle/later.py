@@ -6,6 +6,8 @@ knows no other; code that is handed something of a later stage refuses it in the
 
 from __future__ import annotations
 
+import warnings
+from types import FunctionType
 from typing import Any, NoReturn
 
 from treadle.errors import DagsterError, NotInThisVersionError
@@ -130,46 +132,90 @@ class ConfigArgumentWarning(SyntaxWarning):
     """Config was given where code was expected; never issued here."""
 
 
+class LaterStageWarning(UserWarning):
+    """A file defines something of a later stage, which is left out; its jobs are not touched by that."""
+
+
+def _sentence(what: str, part: str) -> str:
+    return (
+        f"{what} is not in Treadle yet: {_STAGE_OF.get(part, part)} in a later version; this one runs ops, graphs and "
+        f"jobs in this process."
+    )
+
+
 def refuse(what: str, part: str, advice: str = "") -> NoReturn:
     """Raise NotInThisVersionError for `what` a user wrote.
 
     `part` is the name of the table that it comes together with, or what comes, as the sentence says it.
     """
-    raise NotInThisVersionError(
-        f"{what} is not in Treadle yet: {_STAGE_OF.get(part, part)} in a later version; this one runs ops, graphs and "
-        f"jobs in this process.{advice and ' '}{advice}"
-    )
+    raise NotInThisVersionError(f"{_sentence(what, part)} {advice}" if advice else _sentence(what, part))
 
 
-class _NotYet(type):
+#: These stand above functions that nobody calls while a file loads. The function is put aside with a warning, so that
+#: the jobs of the same file can be used; whoever uses what is left of it is refused.
+_DECORATORS = frozenset(
+    """
+    asset asset_check asset_sensor graph_asset graph_multi_asset multi_asset multi_asset_check multi_asset_sensor
+    multi_observable_source_asset observable_source_asset run_failure_sensor run_status_sensor schedule sensor
+    """.split()
+)
+
+
+class NotYet(type):
     """The type of a name that is not there yet: it stands in annotations and imports, and refuses everything else."""
 
-    def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], **_options: Any) -> _NotYet:
+    #: as the sentence names it
+    _what: str
+    #: the name of the table that it is, or was defined with
+    _part: str
+
+    def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], **_options: Any) -> NotYet:
         for each in bases:
-            if isinstance(each, _NotYet):
-                refuse(each.__name__, each.__name__)
+            if isinstance(each, NotYet):
+                each.refuse()
         return super().__new__(cls, name, bases, body)
 
-    def __call__(cls, *_args: Any, **_kwargs: Any) -> NoReturn:
-        refuse(cls.__name__, cls.__name__)
+    def refuse(cls, tail: str = "") -> NoReturn:
+        """Raise NotInThisVersionError for this name, or for an attribute of it."""
+        refuse(f"{cls._what}{tail}", cls._part)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.__name__ not in _DECORATORS or cls._what != cls.__name__:
+            cls.refuse()
+        if len(args) == 1 and not kwargs and isinstance(args[0], FunctionType):
+            return _put_aside(cls.__name__, args[0])
+        return lambda fn: _put_aside(cls.__name__, fn)
 
     def __getattr__(cls, name: str) -> NoReturn:
         if name.startswith("__"):  # what Python and its tools ask of anything
             raise AttributeError(name)
-        refuse(f"{cls.__name__}.{name}", cls.__name__)
+        cls.refuse(f".{name}")
 
-    def __getitem__(cls, _parameters: Any) -> _NotYet:
+    def __getitem__(cls, _parameters: Any) -> NotYet:
         return cls  # in an annotation, such as PartitionsDefinition[str]
 
     def __iter__(cls) -> NoReturn:
-        refuse(cls.__name__, cls.__name__)
+        cls.refuse()
 
     def __repr__(cls) -> str:
-        return f"<{cls.__name__}: not in Treadle yet>"
+        return f"<{cls._what}: not in Treadle yet>"
+
+
+def _make(name: str, what: str, part: str, module: str) -> NotYet:
+    body = {"__module__": module, "__doc__": f"{what} is not in Treadle yet.", "_what": what, "_part": part}
+    return NotYet(name, (), body)
+
+
+def _put_aside(decorator: str, fn: Any) -> NotYet:
+    """What is left of a function below a decorator of a later stage."""
+    name = getattr(fn, "__name__", decorator)
+    what = f'{decorator} "{name}"'
+    warnings.warn(_sentence(what, decorator), LaterStageWarning, stacklevel=3)
+    return _make(name, what, decorator, fn.__module__)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _STAGE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = _NotYet(name, (), {"__module__": __name__, "__doc__": f"{name} is not in Treadle yet."})
+    found = globals()[name] = _make(name, name, name, __name__)
     return found

@@ -213,6 +213,10 @@ def _translate(run_config: Any) -> Any:
 # -- small things -------------------------------------------------------------------------------------------------------------
 
 
+class ConfigSchema:
+    """What may be given as `config_schema`: a name for annotations, since a schema is written in many forms."""
+
+
 class BindResourcesToJobs(list[Any]):
     """Older mark on the jobs of a Definitions object; they are bound anyway."""
 

@@ -1,7 +1,7 @@
 """one payload class for each kind of event
 
 What an event of a type tells besides its type and step. Plain frozen data, tagged so that a log can be read back;
-events.py says which type carries which.
+events.py says which type carries which. `gc=False`: no payload may ever lead back to what holds it (decision 10).
 """
 
 from __future__ import annotations

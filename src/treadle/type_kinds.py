@@ -499,6 +499,7 @@ class TypedDictType(_GenericType):
 
 class TypedTupleType(_GenericType):
     def __init__(self, *members: DagsterType) -> None:
+        self.member_types = members
         loaders = [member.loader for member in members if member.loader is not None]
         super().__init__(
             "TypedPythonTuple" + ".".join(member.key for member in members),

@@ -99,7 +99,7 @@ def double(rows: int) -> int:
 
 
 @op
-def boom(rows: Any) -> None:
+def boom(rows: Any) -> int:
     raise ValueError("no such plane")
 
 

@@ -94,6 +94,19 @@ def test_treadles_submodules_are_no_names_of_it() -> None:
     assert_runs("import dagster, treadle.errors\nassert not hasattr(dagster, 'errors')")
 
 
+def test_components_can_be_imported_and_say_that_they_come_later() -> None:
+    assert_runs(
+        "import dagster.components, treadle\n"
+        "from dagster.components import Component, Model\n"
+        "import dagster\n"
+        "assert Component is treadle.Component\n"
+        "assert 'Component' not in dir(dagster.components)\n"
+    )
+    message = error_of("from dagster.components import Component\nclass Mine(Component): pass")
+    assert "Component is not in Treadle yet" in message
+    assert error_of("from dagster.components import Componnt").startswith("ImportError")
+
+
 def test_refuses_where_the_real_package_is_installed(tmp_path: Path) -> None:
     metadata = tmp_path / "dagster-1.13.0.dist-info" / "METADATA"
     metadata.parent.mkdir()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
+from treadle import Config, InMemoryIOManager, RunConfig, in_process_executor, io_manager, job, logger, op
 from treadle.config.sugar import Field
 from treadle.config.validate import process
 from treadle.contexts import InitResourceContext
 from treadle.definitions.configured import ConfigContract, NamedConfigurable, configured
 from treadle.definitions.executors import ExecutorDefinition
 from treadle.definitions.resources import ResourceDefinition, resource
+from treadle.definitions.run_config import resolve
 from treadle.errors import (
     CheckError,
     DagsterConfigMappingFunctionError,
     DagsterInvalidConfigError,
+    DagsterInvalidDefinitionError,
 )
 
 
@@ -155,3 +159,195 @@ def test_executor_keeps_its_name_unless_given_another() -> None:
 def test_configured_refuses_what_takes_no_config() -> None:
     with pytest.raises(CheckError, match="takes an op, graph, resource"):
         configured(5)  # type: ignore[type-var]
+
+
+# -- ops --------------------------------------------------------------------------------------------------------------
+
+
+@op(config_schema={"text": str, "times": Field(int, default_value=2)}, tags={"kind": "greeting"})
+def greet(context: Any) -> Any:
+    """Greets."""
+    return context.op_config
+
+
+class Simple(Config):
+    size: int = 3
+
+
+class Text(Config):
+    text: str
+
+
+def greeted(definition: Any, run_config: Any = None) -> Any:
+    """What the op's function sees in a run."""
+
+    @job
+    def greeting() -> None:
+        definition()
+
+    return greeting.execute_in_process(run_config=run_config).output_for_node(definition.name)
+
+
+def test_op_is_configured_under_a_name_of_its_own() -> None:
+    hello = greet.configured({"text": "hello"}, name="hello")
+    assert greeted(hello) == {"text": "hello", "times": 2}
+    assert (hello.name, greet.name, hello.description, hello.tags) == (
+        "hello",
+        "greet",
+        "Greets.",
+        {"kind": "greeting"},
+    )
+    assert hello.has_config_field
+    assert not hello.config_field.is_required
+    with pytest.raises(TypeError, match="name"):
+        greet.configured({"text": "hello"})  # type: ignore[call-arg]
+    with pytest.raises(DagsterInvalidDefinitionError, match='"no name" is not a valid name for a configured op'):
+        greet.configured({"text": "hello"}, name="no name")
+
+
+def test_configured_ops_of_one_op_stand_side_by_side() -> None:
+    first, second = (greet.configured({"text": text}, name=text) for text in ("a", "b"))
+
+    @job
+    def both() -> None:
+        first()
+        second()
+        greet()
+
+    result = both.execute_in_process(run_config={"ops": {"greet": {"config": {"text": "c"}}}})
+    assert [result.output_for_node(name)["text"] for name in ("a", "b", "greet")] == ["a", "b", "c"]
+
+
+def test_configured_op_takes_config_of_its_new_schema() -> None:
+    doubled = greet.configured(lambda text: {"text": text * 2}, name="doubled", config_schema=str)
+    assert greeted(doubled, {"ops": {"doubled": {"config": "ab"}}})["text"] == "abab"
+    with pytest.raises(DagsterInvalidConfigError, match="root:ops:doubled:config"):
+        greeted(doubled, {"ops": {"doubled": {"config": 5}}})
+    with pytest.raises(DagsterInvalidConfigError, match="'ops': {'doubled': {'config': '...'}}"):
+        greeted(doubled)
+
+
+def test_configured_op_is_configured_again() -> None:
+    doubled = greet.configured(lambda text: {"text": text * 2}, name="doubled", config_schema=str)
+    assert greeted(doubled.configured("x", name="twice"))["text"] == "xx"
+    counted = doubled.configured(lambda n: "y" * n, name="counted", config_schema=int)
+    assert greeted(counted, {"ops": {"counted": {"config": 3}}})["text"] == "yyyyyy"
+
+
+def test_config_of_a_configured_op_that_does_not_fit_is_told_with_its_name() -> None:
+    with pytest.raises(DagsterInvalidConfigError, match=r"^Error in config for op 'wrong': [\s\S]*root:config:text"):
+        greeted(greet.configured({"text": 5}, name="wrong"))
+    with pytest.raises(DagsterConfigMappingFunctionError, match="for op 'wrong' raised ZeroDivisionError"):
+        greeted(greet.configured(lambda _config: 1 // 0, name="wrong"))
+
+
+def test_op_without_schema_can_be_configured() -> None:
+    @op
+    def show(context: Any) -> Any:
+        return context.op_config
+
+    assert not show.has_config_field
+    assert greeted(show.configured({"any": 1}, name="shown")) == {"any": 1}
+
+
+def test_op_with_a_config_class_is_configured_by_dicts_and_instances() -> None:
+    @op
+    def typed(config: Text) -> str:
+        return config.text
+
+    assert greeted(typed.configured({"text": "a"}, name="a")) == "a"
+    assert greeted(typed.configured(Text(text="b"), name="b")) == "b"
+
+
+def test_decorated_function_names_the_op_and_its_annotation_is_the_schema() -> None:
+    @configured(greet)
+    def sized(config: Simple) -> Text:
+        assert type(config) is Simple
+        return Text(text="x" * config.size)
+
+    assert sized.name == "sized"
+    assert greeted(sized)["text"] == "xxx"
+    assert greeted(sized, RunConfig(ops={"sized": Simple(size=1)}))["text"] == "x"
+
+
+def test_decorated_function_has_one_schema_and_one_parameter() -> None:
+    with pytest.raises(
+        CheckError, match="Cannot provide config_schema to @configured function with Config-annotated param"
+    ):
+
+        @configured(greet, config_schema={"size": int})
+        def twice(config: Simple) -> Any: ...
+
+    with pytest.raises(CheckError, match="@configured function should have exactly one parameter"):
+
+        @configured(greet)
+        def more(config: Simple, other: str) -> Any: ...
+
+
+# -- what is used through run config ----------------------------------------------------------------------------------
+
+
+def test_configured_resource_loggers_and_io_managers_are_used_as_they_are() -> None:
+    made: list[Any] = []
+
+    @logger({"level": str})
+    def own(context: Any) -> logging.Logger:
+        made.append(context.logger_config)
+        return logging.getLogger("tests.configured")
+
+    class Keeper(InMemoryIOManager):
+        def handle_output(self, context: Any, obj: Any) -> None:
+            made.append((context.resource_config, context.config))
+            super().handle_output(context, obj)
+
+    @io_manager(
+        config_schema={"folder": str}, output_config_schema={"mode": Field(str, default_value="w")}, version="1"
+    )
+    def keeper() -> Keeper:
+        return Keeper()
+
+    @op(required_resource_keys={"height"})
+    def measure(context: Any) -> Any:
+        return context.resources.height
+
+    folder = keeper.configured({"folder": "here"})
+    assert (folder.output_config_schema, folder.version) == (keeper.output_config_schema, None)
+
+    @job(
+        resource_defs={"height": height.configured({"n": 4}), "io_manager": folder},
+        logger_defs={"own": own.configured(lambda level: {"level": level.upper()}, config_schema=str)},
+    )
+    def measuring() -> None:
+        measure()
+
+    result = measuring.execute_in_process(run_config={"loggers": {"own": {"config": "info"}}})
+    assert result.output_for_node("measure") == {"n": 4, "unit": "m"}
+    assert made == [{"level": "INFO"}, ({"folder": "here"}, {"mode": "w"})]
+
+
+def test_wrong_constant_of_a_resource_is_told_with_its_key_when_a_run_starts() -> None:
+    @op(required_resource_keys={"tall"})
+    def measure(context: Any) -> Any: ...
+
+    @job(resource_defs={"tall": height.configured({"n": "x"})})
+    def measuring() -> None:
+        measure()
+
+    with pytest.raises(DagsterInvalidConfigError, match=r"Error in config for resource tall: [\s\S]*root:config:n"):
+        measuring.execute_in_process()
+
+
+def test_executor_is_configured_by_the_decorator_under_the_functions_name() -> None:
+    @configured(in_process_executor, config_schema={"again": bool})
+    def stubborn(config: Any) -> Any:
+        return {"retries": {"enabled" if config["again"] else "disabled": {}}}
+
+    assert isinstance(stubborn, ExecutorDefinition)
+    assert stubborn.name == "stubborn"
+
+    @job(executor_def=stubborn)
+    def trying() -> None:
+        greet()
+
+    resolved = resolve(trying, {"ops": {"greet": {"config": {"text": ""}}}, "execution": {"config": {"again": False}}})
+    assert resolved.execution == {"retries": {"disabled": {}}}

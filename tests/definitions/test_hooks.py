@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from treadle.contexts import HookContext
+from treadle.definitions.built import build_hook_context
 from treadle.definitions.hooks import (
     HookDefinition,
     HookExecutionResult,
@@ -109,17 +110,20 @@ def test_only_functions_and_valid_names_make_hooks() -> None:
 
 
 def test_hook_can_be_called_in_a_test() -> None:
-    assert cheer(CONTEXT) == ("cheered", CONTEXT)
-    assert mourn(context=CONTEXT) == ("mourned", CONTEXT)
-    assert cheer(None) == ("cheered", None)
+    context = build_hook_context(run_id="r")
+    for hook, said in ((cheer, "cheered"), (mourn, "mourned")):
+        for result in (hook(context), hook(context=context)):
+            assert result[0] == said
+            assert (result[1].run_id, result[1].hook_def) == ("r", hook)
+    assert cheer(None)[1].hook_def is cheer
 
 
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        ((), {}, "expects one parameter, the context, but 0 were provided"),
+        ((), {}, "expects one parameter, context, but 0 were provided"),
         ((1, 2), {}, "but 2 were provided"),
-        ((), {"ctx": 1}, "could not find expected argument 'context'"),
+        ((), {"ctx": 1}, "Could not find expected argument 'context'"),
     ],
 )
 def test_wrong_direct_call_is_refused(args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> None:
@@ -129,7 +133,7 @@ def test_wrong_direct_call_is_refused(args: tuple[Any, ...], kwargs: dict[str, A
 
 def test_hook_made_without_decorator_cannot_be_called() -> None:
     hook = HookDefinition(name="raw", hook_fn=lambda context, event_list: None)
-    with pytest.raises(DagsterInvalidInvocationError, match="made by a decorator"):
+    with pytest.raises(DagsterInvalidInvocationError, match="created using one of the hook decorators"):
         hook(CONTEXT)
     assert hook.run(CONTEXT, True)
 

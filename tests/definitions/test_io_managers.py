@@ -119,7 +119,7 @@ def test_instances_stand_for_themselves() -> None:
 
 
 def test_io_manager_can_be_called_in_a_test() -> None:
-    assert isinstance(mem_io_manager(), InMemoryIOManager)
+    assert isinstance(mem_io_manager(None), InMemoryIOManager)
     assert isinstance(io_manager(lambda context: Kept())(None), Kept)
 
 

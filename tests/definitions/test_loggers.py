@@ -53,7 +53,7 @@ def test_logger_can_be_called_in_a_test() -> None:
 
 
 def test_wrong_direct_call_is_refused() -> None:
-    with pytest.raises(InvalidInvocation, match="no context was provided"):
+    with pytest.raises(InvalidInvocation, match="no context argument was provided"):
         mine()
     with pytest.raises(InvalidInvocation, match="multiple arguments"):
         mine(1, 2)

@@ -37,8 +37,8 @@ def links_of(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_code_of_the_page_runs(page: Path, tmp_path: Path) -> None:
-    # From a file named as the page, since errors then name the page's own lines.
-    script = tmp_path / f"{page.stem}.py"
+    # From a file named as the page, since errors then name the page's own lines; not over a module of Python's own.
+    script = tmp_path / f"{page.stem}{'_page' if page.stem in sys.stdlib_module_names else ''}.py"
     script.write_text(code_of(page))
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False

@@ -65,7 +65,7 @@ def test_signal_interrupts_the_op_and_ends_the_run(number: signal.Signals) -> No
         cleaned.append("resource")
 
     @op(required_resource_keys={"connection"})
-    def waits() -> None:
+    def waits() -> Any:
         started.set()
         try:
             wait_for_ever()

@@ -50,6 +50,11 @@ class _ByHand:
         """The resources that were given, as attributes."""
         return self._scope.values
 
+    @property
+    def resource_keys(self) -> frozenset[str]:
+        """Keys of the resources that were given."""
+        return self._scope.keys
+
     def __enter__(self: _Self) -> _Self:
         self._scope.__enter__()
         return self
@@ -64,9 +69,7 @@ def _open(
     check_optional(instance, DagsterInstance, "instance", builder)
     if isinstance(resources, Resources):
         resources = resources._asdict()
-    return ResourceScope(
-        resources, configs, InitResourceContext(instance=instance, event_loop=event_loop), builder
-    )
+    return ResourceScope(resources, configs, InitResourceContext(instance=instance, event_loop=event_loop), builder)
 
 
 # -- for ops ----------------------------------------------------------------------------------------------------------
@@ -134,7 +137,7 @@ class BuiltOpContext(_ByHand, OpExecutionContext):
         """
         self.check_free()
         self._facts = self._fresh_facts(serving.node)
-        self._typed_stream_error = None
+        self.typed_stream_error = None
         self._serving = serving
         try:
             yield
@@ -160,7 +163,7 @@ class BuiltOpContext(_ByHand, OpExecutionContext):
 
     # -- known at any time
 
-    run_id = EPHEMERAL  # type: ignore[assignment]
+    run_id = EPHEMERAL
 
     @property
     def is_bound(self) -> bool:
@@ -193,11 +196,6 @@ class BuiltOpContext(_ByHand, OpExecutionContext):
     def instance(self) -> DagsterInstance:
         """The instance that was given, or one of this context's own."""
         return self._scope.instance
-
-    @property
-    def resource_keys(self) -> frozenset[str]:
-        """The resources that were given."""
-        return self._scope.keys
 
     @property
     def log(self) -> DagsterLogManager:
@@ -435,7 +433,11 @@ def build_hook_context(
     check_optional(job_name, str, "job_name", what)
     check_optional(op_exception, BaseException, "op_exception", what)
     call = Invocation(op) if getattr(op, "is_node_definition", False) else op
-    check_optional(call, Invocation, "op", what, "Give an op, or one with an alias: my_op.alias(...).")
+    if call is not None and not isinstance(call, Invocation):
+        raise ParameterCheckError(
+            f'{what}: Param "op" is not an OpDefinition. Got {show(op)} (a {type(op).__name__}). Give an op, or one with '
+            f"an alias: my_op.alias(...)."
+        )
     node = None if call is None else Node(call.name, call.definition, call.tags, call.hooks, call.retry_policy)
     given = {"op": node, "run_id": run_id, "job_name": job_name, "op_exception": op_exception, "instance": instance}
     return BuiltHookContext(_open(resources, what, None, instance), given)

@@ -6,6 +6,7 @@ It knows names and edges; what the nodes mean is the business of graph.py.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -169,7 +170,7 @@ class OutputHandle:
     def _refuse_modifier(self, method: str) -> NoReturn:
         raise DagsterInvariantViolationError(
             f"Attempted to call {method} on {self._where()}. Call it on the op before the op is invoked: "
-            f"{self.node_name}.{method}(...)(...)."
+            f"{self.node_name}.{method}(...)(...). Consider checking the location of parentheses."
         )
 
     def map(self, fn: Callable[[Any], Any]) -> Any:
@@ -257,17 +258,36 @@ class Composition:
         self._definitions: dict[str, Any] = {}
         self._explicit: set[str] = set()
         self._copies: dict[str, int] = {}
+        #: with an alias, tags or hooks, and not called so far
+        self._waiting: dict[int, Invocation] = {}
 
     def __enter__(self) -> Composition:
         _stack.append(self)
         return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(self, error_type: object, *_error: object) -> None:
         _stack.pop()
+        if self._waiting and error_type is None:
+            self._warn_of_waiting()
+
+    def expect(self, call: Invocation, instead_of: Invocation) -> None:
+        """Remember a modified op that has to be called before the body ends."""
+        self._waiting.pop(id(instead_of), None)
+        self._waiting[id(call)] = call
+
+    def _warn_of_waiting(self) -> None:
+        for name in dict.fromkeys(call.name for call in self._waiting.values()):
+            warnings.warn(
+                f'{self.what} received an uninvoked op or graph: "{name}" was given an alias, tags, hooks or a retry policy, '
+                f"but was never called, so it is not part of the graph. Call it: {name}(...).",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def invoke(self, call: Invocation, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Record a node, its edges from the arguments; give handles to its outputs."""
         definition = call.definition
+        self._waiting.pop(id(call), None)
         name = self._name_node(call)
         self.nodes[name] = Node(name, definition, call.tags, call.hooks, call.retry_policy)
         edges: dict[str, Dependency] = {}
@@ -289,8 +309,8 @@ class Composition:
         known = self._definitions.setdefault(definition.name, definition)
         if known is not definition:
             raise DagsterInvalidDefinitionError(
-                f'In {self.what}: conflicting node definitions: two different definitions named "{definition.name}" are '
-                f"invoked. Give one of them another name (name=... in its decorator)."
+                f"In {self.what}: Detected conflicting node definitions with the same name: two different definitions named "
+                f'"{definition.name}" are invoked. Give one of them another name (name=... in its decorator).'
             )
         if call.given_alias is None:
             count = self._copies.get(definition.name, 0) + 1
@@ -317,12 +337,13 @@ class Composition:
             if len(args) > len(positions):
                 raise DagsterInvalidDefinitionError(
                     f'In {self.what}, {definition.kind_name} "{name}" received too many inputs: {len(args)} by position, '
-                    f"but it takes {len(positions)}: {list(positions)}."
+                    f"but it takes {len(positions)}: {list(positions)}. Use keyword args instead. All its inputs: "
+                    f"{list(inputs)}."
                 )
             for input_name, value in zip(positions, args, strict=False):
                 if input_name in kwargs:
                     raise DagsterInvalidInvocationError(
-                        f'In {self.what}, {definition.kind_name} "{name}" got multiple values for input "{input_name}": '
+                        f"In {self.what}, {definition.kind_name} {name} got multiple values for argument '{input_name}': "
                         f"one by position and one by name."
                     )
                 yield input_name, value
@@ -369,7 +390,8 @@ class Composition:
                 continue
             if type(value) is not OutputHandle:
                 raise DagsterInvalidDefinitionError(
-                    f"{where}, at index {index} of the list: {_explain_argument(value)}"
+                    f"{where}, at index {index} of the list: {_explain_argument(value)} Lists can only contain the output "
+                    f"from previous op invocations or input mappings."
                 )
             edge = self._from_output(f"{where}, at index {index} of the list,", value)
             if not isinstance(edge, DependencyDefinition):
@@ -393,13 +415,13 @@ def _explain_argument(value: Any) -> str:
             f"got a tuple of several outputs ({', '.join(getattr(value, '_names', ()))}). Choose one of them, for "
             f"example by its name, or pass them as a list [a, b] to fan in."
         )
-    if getattr(value, "is_node_definition", False):
-        return f"{got}, which was not invoked. Call it: {value.name}(...)."
+    if isinstance(value, Invocation) or getattr(value, "is_node_definition", False):
+        return f"{got}, which was not invoked. Did you forget parentheses? Call it: {value.name}(...)."
     if isinstance(value, dict):
         return f"{got}. A dict cannot be passed between nodes; pass each output to an input of its own."
     return (
-        f"{got}. Only outputs of other invocations, inputs of the graph, or lists of these can be passed here. A "
-        f"constant goes into config or a default value."
+        f"{got}. Must pass the output from previous node invocations or inputs to the composition function as inputs when "
+        f"invoking nodes during composition. A constant goes into config or a default value."
     )
 
 
@@ -431,6 +453,9 @@ class Invocation:
         made = Invocation(self.definition, self.given_alias, self.tags, self.hooks, self.retry_policy)
         for field, value in changes.items():
             setattr(made, field, value)
+        composition = current()
+        if composition is not None:
+            composition.expect(made, self)
         return made
 
     def alias(self, name: str) -> Invocation:
@@ -448,6 +473,23 @@ class Invocation:
     def with_retry_policy(self, retry_policy: Any) -> Invocation:
         """Retry by this policy; on a graph it holds for the ops inside that have none of their own."""
         return self._with(retry_policy=retry_policy)
+
+    def to_job(self, **options: Any) -> Any:
+        """A job of the graph under its alias and with what was added to it; see GraphDefinition.to_job."""
+        graph = self.definition
+        if not graph.is_graph:
+            raise DagsterInvariantViolationError(f'"{self.name}" is an op; only graphs can be made a job.')
+        given = {
+            "name": self.given_alias,
+            "tags": self.tags or None,
+            "hooks": self.hooks or None,
+            "op_retry_policy": self.retry_policy,
+        }
+        return graph.to_job(**{key: value for key, value in given.items() if value is not None} | options)
+
+    def execute_in_process(self, run_config: Any = None, **options: Any) -> Any:
+        """Run the graph in this process, as a job under its alias; see JobDefinition.execute_in_process."""
+        return self.to_job().execute_in_process(run_config, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         composition = current()

@@ -218,7 +218,7 @@ def pick_context(what: str, fn: Callable[..., Any], args: tuple[Any, ...], kwarg
         missing = "context argument" if what == "logger" else "context"
         raise DagsterInvalidInvocationError(
             f"{what.capitalize()} initialization function has context argument, but no {missing} was provided when "
-            f"invoking. Make one with build_init_{what.replace(' ', '_')}_context(), or pass None."
+            f"invoking. Make one with build_init_{what}_context(), or pass None."
         )
     name = signature.parameters[0].name if signature.parameters else None
     if kwargs and name not in kwargs:

@@ -112,20 +112,25 @@ def _prepare(op_def: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, A
     bound = _bind(op_def, name, args, kwargs, has_context=context is not None)
     context = context if context is not None else build_op_context()
     shape = op_def.call
-    scope = _open_given(context, {key: bound.pop(key) for key in shape.resource_params if key in bound})
     config = _config_of(op_def, context, bound.pop("config", MISSING) if shape.has_config_param else MISSING)
-    resources = _resources_for(op_def, context, scope)
     resolved = op_def.process_config(config, f'op "{name}"')
     run_config: dict[str, Any] = {"resources": context.resources_config}
     if config is not None:
         run_config = {"ops": {name: {"config": resolved}}, **run_config}
-    given = scope.opened if scope is not None else {}
-    node = Node(name, op_def)
-    call_args, call_kwargs = invoke.arguments(op_def, bound, context, resolved, resources)
-    call = _Call(context, Serving(node, resolved, run_config, given), call_args, call_kwargs, scope)
-    for key, value in bound.items():
-        if key in op_def.input_dict:
-            _check(call, "input", op_def.input_dict[key], value)
+    scope = _open_given(context, {key: bound.pop(key) for key in shape.resource_params if key in bound})
+    try:
+        given = scope.opened if scope is not None else {}
+        resources = _resources_for(op_def, context, given)
+        call_args, call_kwargs = invoke.arguments(op_def, bound, context, resolved, resources)
+        serving = Serving(Node(name, op_def), resolved, run_config, given)
+        call = _Call(context, serving, call_args, call_kwargs, scope)
+        for key, value in bound.items():
+            if key in op_def.input_dict:
+                _check(call, "input", op_def.input_dict[key], value)
+    except BaseException:
+        if scope is not None:
+            scope.close()
+        raise
     return call
 
 
@@ -176,9 +181,7 @@ def _function_name(op_def: Any) -> str:
     return str(getattr(op_def.compute_fn, "__name__", op_def.name))
 
 
-def _bind(
-    op_def: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], has_context: bool
-) -> dict[str, Any]:
+def _bind(op_def: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], has_context: bool) -> dict[str, Any]:
     """The arguments by parameter name, defaults filled in. Without the inputs that carry nothing."""
     shape = op_def.call
     for key in kwargs:
@@ -191,9 +194,7 @@ def _bind(
     wanted += [*shape.resource_params, *(["config"] if shape.has_config_param else [])]
     if len(args) + len(kwargs) > len(wanted):
         raise _too_many(op_def, name, wanted, len(args) + len(kwargs))
-    positions = [
-        p.name for p in op_def.signature.parameters if not p.is_keyword_only and p.name != shape.context_name
-    ]
+    positions = [p.name for p in op_def.signature.parameters if not p.is_keyword_only and p.name != shape.context_name]
     if len(args) > len(positions):
         raise DagsterInvalidInvocationError(
             f"op '{name}' has {len(positions)} positional inputs, but {len(args)} positional inputs were provided. Give "
@@ -222,10 +223,10 @@ def _fill_in(op_def: Any, name: str, bound: dict[str, Any], unknown: Sequence[st
         elif key in op_def.call.input_names:
             more = f" There is no parameter '{unknown[0]}'.{nearest(unknown[0], [key])}" if unknown else ""
             if has_context and op_def.call.context_name is None:
-                more += (
-                    " A context was given, which the function does not take: its first parameter would be named context."
-                )
-            raise DagsterInvalidInvocationError(f'No value provided for required input "{key}". This is op \'{name}\'.{more}')
+                more += " A context was given, which the function does not take: its first parameter would be named context."
+            raise DagsterInvalidInvocationError(
+                f"No value provided for required input \"{key}\". This is op '{name}'.{more}"
+            )
         # else an input that the function takes as one of its **kwargs: whether it has to be there is its own business
 
 
@@ -270,12 +271,12 @@ def _config_of(op_def: Any, context: BuiltOpContext, given: Any) -> Any:
     return as_config(given)
 
 
-def _resources_for(op_def: Any, context: BuiltOpContext, scope: ResourceScope | None) -> Mapping[str, Any]:
+def _resources_for(op_def: Any, context: BuiltOpContext, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The resources that the function gets, by key; DagsterInvalidDefinitionError where a required one is missing."""
     shape = op_def.call
     # A function that takes neither context nor resources cannot miss what it requires.
     needed = op_def.required_resource_keys if shape.context_name is not None else frozenset(shape.resource_params)
-    found = scope.opened if scope is not None else {}
+    found = given
     if needed - found.keys() and context.resource_keys:
         found = context.resources._asdict()
     for key in sorted(needed - found.keys()):
@@ -308,8 +309,10 @@ def _check(call: _Call, kind: str, port: Any, value: Any) -> None:
 
 def _take_returned(call: _Call, value: Any) -> None:
     """Check what a function returned."""
-    for outcome in invoke.outcomes(call.op_def, value):
+    for outcome in invoke.outcomes(call.op_def, value, call.context):
         _take(call, outcome)
+    if call.context.requires_typed_event_stream:
+        list(_implied(call, '"'))  # complains of what is missing
 
 
 def _take(call: _Call, outcome: Any) -> Any:
@@ -329,20 +332,19 @@ def _take(call: _Call, outcome: Any) -> Any:
             f"{what} yielded an output '{name}' that does not exist.{nearest(name, call.op_def.output_dict)} Outputs: "
             f"{', '.join(call.op_def.output_dict)}."
         )
-    is_dynamic = isinstance(outcome, DynamicOutput)
-    if is_dynamic is not port.is_dynamic:
+    if isinstance(outcome, DynamicOutput) is not port.is_dynamic:
         wanted = "DynamicOutput" if port.is_dynamic else "Output"
         raise DagsterInvariantViolationError(
             f"{what} yielded {show(outcome)} for output '{name}', which is "
             f"{'dynamic' if port.is_dynamic else 'not dynamic'}: yield {wanted} for it."
         )
-    made = call.context.execution_properties.produced
-    if is_dynamic:
-        made, name = made.setdefault(name, {}), outcome.mapping_key
-    if name in made:
-        branch = f" with mapping_key '{name}'" if is_dynamic else ""
-        raise DagsterInvariantViolationError(f"{what} yielded an output '{outcome.output_name}'{branch} multiple times.")
-    made[name] = outcome.value
+    made, key, branch = call.context.execution_properties.produced, name, ""
+    if isinstance(outcome, DynamicOutput):
+        made, key = made.setdefault(name, {}), outcome.mapping_key
+        branch = f" with mapping_key '{key}'"
+    if key in made:
+        raise DagsterInvariantViolationError(f"{what} yielded an output '{name}'{branch} multiple times.")
+    made[key] = outcome.value
     _check(call, "output", port, outcome.value)
     return outcome
 
@@ -356,10 +358,14 @@ def _implied(call: _Call, quote: str) -> Iterator[Output[None]]:
         if port.is_nothing and not context.requires_typed_event_stream:
             yield Output(None, name)
             continue
-        hint = context.typed_event_stream_error_message
+        if context.requires_typed_event_stream:
+            raise DagsterInvariantViolationError(
+                f"op '{call.name}' did not yield or return expected outputs {{{name!r}}}. "
+                f"{context.typed_event_stream_error_message or ''}".rstrip()
+            )
         raise DagsterInvariantViolationError(
             f"Invocation of op {quote}{call.name}{quote} did not return an output for non-optional output "
-            f"{quote}{name}{quote}. Yield it, or declare it with Out(is_required=False).{' ' + hint if hint else ''}"
+            f"{quote}{name}{quote}. Yield it, or declare it with Out(is_required=False)."
         )
 
 

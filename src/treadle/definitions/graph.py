@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, overload
 
-from treadle import introspect, names
+from treadle import introspect, names, types
 from treadle.definitions.compose import (
     Composable,
     Composition,
     Dependency,
-    DependencyDefinition,
-    DynamicCollectDependencyDefinition,
     GraphInput,
-    MultiDependencyDefinition,
     Node,
     NodeInvocation,
     OutputHandle,
@@ -26,17 +23,20 @@ from treadle.definitions.compose import (
 )
 from treadle.definitions.config_mapping import ConfigMapping, read_graph_config
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
+from treadle.definitions.edges import check_edges, read_inputs, read_outputs, sort_nodes
 from treadle.definitions.ports import (
-    DynamicOutputDefinition,
     GraphIn,
     GraphOut,
     InputDefinition,
     InputMapping,
     OutputDefinition,
     OutputMapping,
+    check_default,
 )
+from treadle.definitions.type_wiring import check_wiring
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.introspect import MISSING
+from treadle.type_kinds import DagsterType
 
 
 class GraphDefinition(NamedConfigurable, Composable):
@@ -73,6 +73,7 @@ class GraphDefinition(NamedConfigurable, Composable):
         self.config_mapping: ConfigMapping | None = read_graph_config(config, f'graph "{name}"')
         schema = self.config_mapping.config_schema if self.config_mapping is not None else None
         self._contract = ConfigContract(schema)
+        is_written_out = nodes is None
         if nodes is None:
             nodes, dependencies = _place_nodes(name, node_defs or (), dependencies or {})
         self.node_dict: dict[str, Node] = dict(nodes)
@@ -85,14 +86,16 @@ class GraphDefinition(NamedConfigurable, Composable):
         }
         self.input_mappings = list(input_mappings or ())
         self.output_mappings = list(output_mappings or ())
-        _check_edges(self)
-        self.input_dict = _graph_inputs(self, input_defs)
+        check_edges(self)
+        self.input_dict = read_inputs(self, input_defs)
         self.positional_inputs = tuple(self.input_dict)
         self.output_levels: dict[str, int] = {}
-        self.output_dict = _graph_outputs(self)
-        self._order = _sort_nodes(self)
+        self.output_dict = read_outputs(self)
+        self._order = sort_nodes(self)
         #: the graph made flat, once a job has asked for it; wiring.py makes and keeps it here
         self.wiring: Any = None
+        if is_written_out:
+            check_wiring(self)
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -235,7 +238,8 @@ def _place_nodes(
     for definition in node_defs:
         if not getattr(definition, "is_node_definition", False):
             raise DagsterInvalidDefinitionError(
-                f'Graph "{graph_name}": node_defs takes ops and graphs, got {definition!r}. Was the @op decorator forgotten?'
+                f'Graph "{graph_name}": node_defs takes ops and graphs. You have passed a lambda or function '
+                f"{getattr(definition, '__name__', repr(definition))}; was the @op decorator forgotten?"
             )
         if definitions.setdefault(definition.name, definition) is not definition:
             raise DagsterInvalidDefinitionError(
@@ -264,154 +268,6 @@ def _place_nodes(
         if definition.name not in placed:
             nodes.setdefault(definition.name, Node(definition.name, definition))
     return nodes, edges
-
-
-# -- checks ----------------------------------------------------------------------------------------------------
-
-
-def _check_edges(graph: GraphDefinition) -> None:
-    for node_name, inputs in graph.dependencies.items():
-        node = graph.node_dict[node_name]
-        for input_name, dependency in inputs.items():
-            where = f'Graph "{graph.name}", input "{input_name}" of "{node_name}"'
-            if input_name not in node.input_dict:
-                raise DagsterInvalidDefinitionError(
-                    f'Graph "{graph.name}": {node.describe_node()} does not have input "{input_name}".'
-                    f"{names.nearest(input_name, node.input_dict)} Available inputs: {list(node.input_dict)}."
-                )
-            if not isinstance(
-                dependency, (DependencyDefinition, MultiDependencyDefinition, DynamicCollectDependencyDefinition)
-            ):
-                raise DagsterInvalidDefinitionError(f"{where}: expected a DependencyDefinition, got {dependency!r}.")
-            for edge in dependency.get_node_dependencies():
-                _check_end(graph, where, edge.node, edge.output)
-    for mapping in graph.output_mappings:
-        where = f'Graph "{graph.name}", output "{mapping.graph_output_name}"'
-        _check_end(graph, where, mapping.mapped_node_name, mapping.mapped_node_output_name)
-
-
-def _check_end(graph: GraphDefinition, where: str, node_name: str, output_name: str) -> None:
-    node = graph.node_dict.get(node_name)
-    if node is None:
-        raise DagsterInvalidDefinitionError(
-            f'{where}: depends on the node "{node_name}", which does not exist.'
-            f"{names.nearest(node_name, graph.node_dict)} Nodes: {list(graph.node_dict)}."
-        )
-    if output_name not in node.output_dict:
-        raise DagsterInvalidDefinitionError(
-            f'{where}: {node.describe_node()} does not have output "{output_name}".'
-            f"{names.nearest(output_name, node.output_dict)} Available outputs: {list(node.output_dict)}."
-        )
-
-
-def _graph_inputs(graph: GraphDefinition, declared: Sequence[InputDefinition] | None) -> dict[str, InputDefinition]:
-    """A graph's inputs take their type and default from where they go."""
-    inputs: dict[str, InputDefinition] = {d.name: d for d in declared or ()}
-    mapped = set()
-    for mapping in graph.input_mappings:
-        node = graph.node_named(mapping.mapped_node_name)
-        target = node.input_dict.get(mapping.mapped_node_input_name)
-        if target is None:
-            raise DagsterInvalidDefinitionError(
-                f'Graph "{graph.name}": the input "{mapping.graph_input_name}" is mapped to input '
-                f'"{mapping.mapped_node_input_name}" of "{node.name}", which does not exist.'
-                f"{names.nearest(mapping.mapped_node_input_name, node.input_dict)} "
-                f"Available inputs: {list(node.input_dict)}."
-            )
-        mapped.add(mapping.graph_input_name)
-        known = inputs.get(mapping.graph_input_name)
-        if known is None or known.dagster_type.is_any:
-            element = target.dagster_type
-            if mapping.fan_in_index is not None and element.supports_fan_in:
-                element = element.get_inner_type_for_fan_in()
-            default = known.default_value if known is not None else MISSING
-            inputs[mapping.graph_input_name] = InputDefinition(
-                mapping.graph_input_name,
-                element,
-                (known.description if known else None) or mapping.graph_input_description or target.description,
-                default
-                if default is not MISSING
-                else target.default_value
-                if mapping.fan_in_index is None
-                else MISSING,
-                target.metadata,
-                input_manager_key=target.input_manager_key,
-            )
-    for name in inputs:
-        if name not in mapped:
-            raise DagsterInvalidDefinitionError(
-                f'Graph "{graph.name}" has an unmapped input "{name}": no node takes it. Remove the parameter, or pass it '
-                f"to an op in the graph's body."
-            )
-    return inputs
-
-
-def _graph_outputs(graph: GraphDefinition) -> dict[str, OutputDefinition]:
-    outputs: dict[str, OutputDefinition] = {}
-    for mapping in graph.output_mappings:
-        node = graph.node_dict[mapping.mapped_node_name]
-        origin = node.output_dict[mapping.mapped_node_output_name]
-        levels = max(mapping.open_levels, int(mapping.from_dynamic_mapping), node.definition.output_levels[origin.name])
-        make = DynamicOutputDefinition if levels else OutputDefinition
-        name = mapping.graph_output_name
-        if name in outputs:
-            raise DagsterInvalidDefinitionError(f'Graph "{graph.name}": the output "{name}" is mapped twice.')
-        outputs[name] = make(
-            origin.dagster_type,
-            name,
-            mapping.graph_output_description or origin.description,
-            origin.is_required,
-            origin.io_manager_key,
-            origin.metadata,
-        )
-        graph.output_levels[name] = levels
-    return outputs
-
-
-def _sort_nodes(graph: GraphDefinition) -> list[str]:
-    """Kahn's order by levels, each level by name: stable, and without recursion."""
-    needed_by: dict[str, list[str]] = {name: [] for name in graph.node_dict}
-    missing: dict[str, int] = {}
-    for name, inputs in graph.dependencies.items():
-        upstream = {edge.node for dependency in inputs.values() for edge in dependency.get_node_dependencies()}
-        missing[name] = len(upstream)
-        for other in upstream:
-            needed_by[other].append(name)
-    level = sorted(name for name, count in missing.items() if count == 0)
-    order: list[str] = []
-    while level:
-        order += level
-        following = []
-        for name in level:
-            for dependent in needed_by[name]:
-                missing[dependent] -= 1
-                if missing[dependent] == 0:
-                    following.append(dependent)
-        level = sorted(following)
-    if len(order) < len(missing):
-        raise DagsterInvalidDefinitionError(
-            f'Graph "{graph.name}": circular dependencies: {_find_cycle(graph, set(missing) - set(order))}. Remove one of '
-            f"these edges."
-        )
-    return order
-
-
-def _find_cycle(graph: GraphDefinition, candidates: set[str]) -> str:
-    """One circle among nodes that all wait for one another, as text: each node with the input that it waits for."""
-    trail: list[str] = []
-    waits: dict[str, tuple[str, str]] = {}
-    name = min(candidates)
-    while name not in trail:
-        trail.append(name)
-        waits[name] = min(
-            (edge.node, input_name)
-            for input_name, dependency in graph.dependencies[name].items()
-            for edge in dependency.get_node_dependencies()
-            if edge.node in candidates
-        )
-        name = waits[name][0]
-    circle = trail[trail.index(name) :]
-    return ", ".join(f'input "{waits[node][1]}" of "{node}" needs "{waits[node][0]}"' for node in circle)
 
 
 # -- writing a graph as a function ---------------------------------------------------------------------------------
@@ -453,6 +309,7 @@ def compose_graph(fn: Callable[..., Any], options: GraphOptions, kind: str = "@g
         tags=options.tags,
         input_defs=declared,
     )
+    check_wiring(made)
     made.__name__ = made.name  # type: ignore[attr-defined]
     made.__doc__ = made.description
     made.__module__ = fn.__module__
@@ -473,11 +330,27 @@ def _declared_inputs(what: str, signature: introspect.Signature, options: GraphO
                 f"{names.nearest(given, [p.name for p in signature.parameters])}"
             )
     older = {d.name: d for d in options.input_defs or ()}
-    return [
-        older.get(p.name)
-        or InputDefinition(p.name, None, ins[p.name].description if p.name in ins else None, p.default)
-        for p in signature.parameters
-    ]
+    return [older.get(p.name) or _declared_input(what, p, ins.get(p.name)) for p in signature.parameters]
+
+
+def _declared_input(what: str, parameter: introspect.Parameter, port: GraphIn | None) -> InputDefinition:
+    description = port.description if port is not None else None
+    made = InputDefinition(parameter.name, _annotated_type(parameter.annotation), description, parameter.default)
+    check_default(made, what)
+    return made
+
+
+def _annotated_type(annotation: Any) -> DagsterType | None:
+    """The type that a parameter of a graph's function is annotated with, if it is a type that values have.
+
+    The parameter itself gets a handle when the body runs, so an annotation that is no type of values is let be.
+    """
+    if annotation is MISSING or annotation in (OutputHandle, GraphInput):
+        return None
+    try:
+        return types.resolve_dagster_type(annotation)
+    except DagsterInvalidDefinitionError:
+        return None
 
 
 def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] | None) -> list[OutputMapping]:

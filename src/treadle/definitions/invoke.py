@@ -66,7 +66,7 @@ def stream(op_def: Any, result: Any, context: Any) -> Iterator[Any]:
     if is_stream(value):
         yield from stream(op_def, value, context)
     else:
-        yield from outcomes(op_def, value)
+        yield from outcomes(op_def, value, context)
 
 
 class _EventLoop:
@@ -118,13 +118,25 @@ def wait_for(awaitable: Any) -> Any:
 # -- what a function returned ----------------------------------------------------------------------------------
 
 
-def outcomes(op_def: Any, value: Any) -> Iterable[Output[Any] | DynamicOutput[Any]]:
-    """What a function returned, as outputs. DagsterInvariantViolationError where it does not fit the declared ones."""
+def outcomes(op_def: Any, value: Any, context: Any) -> Iterable[Output[Any] | DynamicOutput[Any]]:
+    """What a function returned, as outputs. DagsterInvariantViolationError where it does not fit the declared ones.
+
+    `context` is that of the body: where it asks for a typed event stream, a bare value is no output.
+    """
     ports: Mapping[str, Any] = op_def.output_dict
+    if context.typed_stream_error is not None:
+        _refuse_bare(op_def, value)
+        if value is None:
+            return ()
     if len(ports) == 1:
         name, port = next(iter(ports.items()))
         if port.is_dynamic:
             return _dynamic_outcomes(op_def, name, value)
+        if value is None and not port.is_required and not port.is_nothing:
+            context.log.warning(
+                f'Value "None" returned for non-required output "{name}" of {context.describe_op()}. This value will be '
+                f"passed to downstream ops. For conditional execution, results must be yielded: yield Output(value)."
+            )
         return (_single_outcome(op_def, name, value),)
     if not ports:
         if value is not None:
@@ -134,6 +146,17 @@ def outcomes(op_def: Any, value: Any) -> Iterable[Output[Any] | DynamicOutput[An
             )
         return ()
     return _several_outcomes(op_def, ports, value)
+
+
+def _refuse_bare(op_def: Any, value: Any) -> None:
+    """Refuse what is not marked as an output: the op asks for a typed event stream."""
+    for each in value if isinstance(value, (tuple, list)) else () if value is None else (value,):
+        if not isinstance(each, (Output, DynamicOutput, *_USER_EVENTS)):
+            raise DagsterInvariantViolationError(
+                f'Compute function for op "{op_def.name}" yielded a value of type {type(each)} rather than an instance of '
+                f"Output, AssetMaterialization, or ExpectationResult: {show(each)}. The op asks for a typed event stream, "
+                f"where a bare value is no output."
+            )
 
 
 def _single_outcome(op_def: Any, name: str, value: Any) -> Output[Any]:
@@ -158,16 +181,21 @@ def _dynamic_outcomes(op_def: Any, name: str, value: Any) -> Iterator[DynamicOut
     where = f"Error with output for op \"{op_def.name}\": dynamic output '{name}'"
     if not isinstance(value, list):
         raise DagsterInvariantViolationError(
-            f"{where} expected a list of DynamicOutput objects, but received instead an object of type {type(value)}: "
-            f"{show(value)}. The list may be empty; DynamicOutput objects may also be yielded."
+            f"{where} expected a list of DynamicOutput objects, but instead received instead an object of type "
+            f"{type(value)}. Got {show(value)}. The list may be empty; DynamicOutput objects may also be yielded."
         )
     for position, item in enumerate(value):
         if not isinstance(item, DynamicOutput):
             raise DagsterInvariantViolationError(
                 f"{where} at position {position} expected a list of DynamicOutput objects, but received an item with type "
-                f"{type(item)}: {show(item)}. Each value needs a mapping key: DynamicOutput(value, mapping_key=...)."
+                f"{type(item)}. Got {show(item)}. Each value needs a mapping key: DynamicOutput(value, mapping_key=...)."
             )
-        yield item if item.output_name == name else DynamicOutput(item.value, item.mapping_key, name, item.metadata)
+        if item.output_name == name:
+            yield item
+        elif item.output_name == "result":
+            yield DynamicOutput(item.value, item.mapping_key, name, item.metadata)
+        else:
+            raise _misnamed(op_def, item, list(op_def.output_dict).index(name), name)
 
 
 def _several_outcomes(op_def: Any, ports: Mapping[str, Any], value: Any) -> Iterator[Any]:
@@ -195,9 +223,9 @@ def _several_outcomes(op_def: Any, ports: Mapping[str, Any], value: Any) -> Iter
             yield _single_outcome(op_def, name, item)
 
 
-def _misnamed(op_def: Any, output: Output[Any], position: int, name: str) -> DagsterInvariantViolationError:
+def _misnamed(op_def: Any, output: Output[Any] | DynamicOutput[Any], position: int, name: str) -> DagsterInvariantViolationError:
     return DagsterInvariantViolationError(
-        f'Bad state in op "{op_def.name}": Output was explicitly named \'{output.output_name}\', which does not match the '
+        f"Bad state in op \"{op_def.name}\": Output was explicitly named '{output.output_name}', which does not match the "
         f"output definition specified for position {position}: '{name}'.{nearest(output.output_name, op_def.output_dict)}"
     )
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, overload
 
+from treadle.checks import show
 from treadle.config.schema import EnvVar, Field, Noneable, StringSource
 from treadle.config.sugar import to_field
 from treadle.contexts import InitResourceContext
@@ -260,7 +261,7 @@ class InMemoryIOManager(IOManager):
 
 
 @io_manager(description="Keeps values in memory, within one process and one run.")
-def mem_io_manager() -> InMemoryIOManager:
+def mem_io_manager(_init_context: InitResourceContext) -> InMemoryIOManager:
     """Make an in-memory IO manager."""
     return InMemoryIOManager()
 
@@ -387,8 +388,9 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
     except BaseException as error:
         aside.unlink(missing_ok=True)
         if isinstance(error, _NOT_PICKLABLE):
+            depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
             raise DagsterInvariantViolationError(
-                f"Object {value!r:.200} (a {type(value).__name__}) is not picklable: {error}. The filesystem IO manager "
+                f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
                 f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
                 f"that knows how to store it; mem_io_manager stores anything, within one process."
             ) from error

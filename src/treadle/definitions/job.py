@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from treadle import names
 from treadle.checks import show
+from treadle.config.schema import AnyType, Map, Section
 from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
 from treadle.definitions.compose import Node, read_hooks, read_tags
@@ -29,7 +30,7 @@ from treadle.definitions.run_config import (
     run_config_schema,
     scaffold_of,
 )
-from treadle.errors import DagsterInvalidDefinitionError, ParameterCheckError
+from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.metadata import MetadataValue
 from treadle.outcomes import RetryPolicy
 
@@ -86,7 +87,7 @@ class JobDefinition:
         self.resource_defs = self._bind_resources()
         self._given_config = config
         #: from what a run is given to its whole run config; None where it is given that itself
-        self.config_mapping: ConfigMapping | None = config if isinstance(config, ConfigMapping) else None
+        self.config_mapping = _read_mapping(config, what)
         #: config of the job's own, which holds where a run says nothing else; None where there is none
         self.run_config = None if config is None or self.config_mapping else read_run_config(config, what, "config")
         self.input_values: dict[str, Any] = dict(input_values or {})
@@ -111,7 +112,7 @@ class JobDefinition:
     @property
     def has_default_io_manager(self) -> bool:
         """True where the job names no IO manager of its own for outputs that ask for none."""
-        return self.resource_defs[DEFAULT_IO_MANAGER_KEY] is fs_io_manager
+        return DEFAULT_IO_MANAGER_KEY not in self._given_resources
 
     @property
     def executor_def(self) -> ExecutorDefinition:
@@ -295,6 +296,13 @@ class JobDefinition:
         """For messages: `job 'report'`."""
         return f"job '{self.name}'"
 
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refused: a job is run, not called."""
+        raise DagsterInvariantViolationError(
+            f"Attempted to call job '{self.name}' directly. Jobs should be invoked by using an execution API function "
+            f"(e.g. `job.execute_in_process`)."
+        )
+
     def execute_in_process(
         self,
         run_config: Any = None,
@@ -335,6 +343,18 @@ def _check(value: Any, kind: Any, parameter: str, what: str) -> Any:
     return value
 
 
+def _read_mapping(config: Any, what: str) -> ConfigMapping | None:
+    if not isinstance(config, ConfigMapping):
+        return None
+    config_type = config.config_schema.config_type
+    if not isinstance(config_type, AnyType | Section | Map):
+        raise DagsterInvalidDefinitionError(
+            f"{what}: the schema of its config mapping is {config_type.notation}, but run config is always a mapping. Give "
+            f"the value a name: config_schema={{'value': ...}}."
+        )
+    return config
+
+
 def _check_inputs(job: JobDefinition) -> None:
     """Refuse values for inputs that are not there, inputs that nothing can give a value, types that cannot be told apart."""
     known = job.whole_graph.input_dict
@@ -352,7 +372,7 @@ def _check_inputs(job: JobDefinition) -> None:
             if op.inputs[name] is None and not port.has_default_value and not port.is_nothing:
                 if port.dagster_type.loader is None and port.input_manager_key is None:
                     raise DagsterInvalidDefinitionError(
-                        f'job "{job.name}": input "{name}" of op "{op.path}" has no way of being resolved: it is not '
+                        f"job '{job.name}': Input '{name}' of op '{op.path}' has no way of being resolved: it is not "
                         f"connected, has no default value, and its type {port.dagster_type.display_name} cannot be "
                         f"loaded from config. Connect it, give it a default, or give its type a loader "
                         f"(@dagster_type_loader)."

@@ -122,3 +122,8 @@ def json_console_logger(init_context: InitLoggerContext) -> logging.Logger:
 def default_loggers() -> Mapping[str, LoggerDefinition]:
     """The loggers of a job that names none, by key."""
     return {"console": colored_console_logger}
+
+
+def default_system_loggers(_instance: object = None) -> list[tuple[LoggerDefinition, Mapping[str, Any]]]:
+    """The loggers of a run whose config names none, each with its config."""
+    return [(colored_console_logger, {"name": "dagster", "log_level": "DEBUG"})]

@@ -11,10 +11,10 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
-from treadle import introspect, names, types
+from treadle import introspect, names
 from treadle.definitions.compose import Composable, read_tags
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
-from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition
+from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
 from treadle.errors import (
     DagsterInvalidConfigDefinitionError,
@@ -74,7 +74,7 @@ class OpDefinition(NamedConfigurable, Composable):
         self.input_dict: dict[str, InputDefinition] = {port.name: port for port in input_defs}
         self.output_dict: dict[str, OutputDefinition] = _unique(output_defs, self.name)
         self.output_levels = {name: int(port.is_dynamic) for name, port in self.output_dict.items()}
-        self.positional_inputs: tuple[str, ...] = self.call.input_names if signature else tuple(self.input_dict)
+        self.positional_inputs = _positional_inputs(self.call, self.input_dict) if signature else tuple(self.input_dict)
         self._contract = _read_contract(self.name, config_schema, self.call)
         self.required_resource_keys = _read_resource_keys(required_resource_keys, self.name, self.call)
 
@@ -159,8 +159,10 @@ class _CallShape:
             return
         if signature.has_varargs:
             raise DagsterInvalidDefinitionError(
-                f'Op "{op_name}": the function has a *args parameter. Each input needs a name: declare them one by one, '
-                f"or take **kwargs and declare `ins`."
+                f"@op '{op_name}' decorated function has positional vararg parameter '*{signature.varargs}'. @op decorated "
+                f"functions should only have keyword arguments that match input names and, if system information is "
+                f"required, a first positional parameter named 'context'. Declare the inputs one by one, or take "
+                f"**kwargs and declare `ins`."
             )
         for index, parameter in enumerate(signature.parameters):
             if index == 0 and parameter.name in CONTEXT_NAMES:
@@ -201,11 +203,12 @@ def _read_inputs(
         made = _described(described, port.to_definition, name, parameter.annotation, parameter.default)
         if made.is_nothing:
             raise DagsterInvalidDefinitionError(
-                f'{described}: the input "{name}" is of type Nothing, which carries no value, so it cannot be a '
-                f"parameter of the function. Remove the parameter and declare it in ins={{{name!r}: In(Nothing)}} only."
+                f'{described}: the input "{name}" is of type Nothing but is a parameter of the function, which should not '
+                f"be included since no data will be passed for it. Remove the parameter and declare it in "
+                f"ins={{{name!r}: In(Nothing)}} only."
             )
         if made.default_value is not MISSING:
-            _check_default(made, described)
+            check_default(made, described)
         inputs.append(made)
     return inputs
 
@@ -221,19 +224,10 @@ def _described(described: str, make: Callable[..., Any], *args: Any) -> Any:
         raise DagsterInvalidDefinitionError(f"{described}: {error}") from error.__cause__
 
 
-def _check_default(port: InputDefinition, described: str) -> None:
-    fast = port.dagster_type.fast_check
-    if port.dagster_type.is_any or (fast is not None and fast(port.default_value)):
-        return
-    try:
-        passed = port.dagster_type.type_check(types.context_outside_run(), port.default_value).success
-    except Exception:  # noqa: BLE001 - a check that needs a running context is made when the value is used
-        return
-    if not passed:
-        raise DagsterInvalidDefinitionError(
-            f'{described}: Type check failed for the default value of input "{port.name}" of type '
-            f"{port.dagster_type.display_name}: got {port.default_value!r} (a {type(port.default_value).__name__})."
-        )
+def _positional_inputs(call: _CallShape, inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The function's parameters, and after them the one input that carries nothing, where there is just one."""
+    others = tuple(name for name in inputs if name not in call.input_names)
+    return (*call.input_names, *others) if len(others) == 1 else call.input_names
 
 
 def _read_outputs(
@@ -302,13 +296,15 @@ def _spread_annotation(described: str, output_names: list[str], returns: Any) ->
         if returns is None or returns is typing.Any:
             return {}
         raise DagsterInvariantViolationError(
-            f"{described} has several outputs ({', '.join(output_names)}), but the return annotation {returns!r} is not a "
-            f"tuple. Annotate with Tuple[...] of one type an output, or leave the annotation out."
+            f"{described}: Expected Tuple annotation for multiple outputs, but received non-tuple annotation. The outputs "
+            f"are {', '.join(output_names)}, the annotation is {returns!r}. Annotate with Tuple[...] of one type an output, "
+            f"or leave the annotation out."
         )
     if len(members) != len(output_names):
         raise DagsterInvariantViolationError(
-            f"{described} has {len(output_names)} outputs ({', '.join(output_names)}), but its return annotation has "
-            f"{len(members)} members: {returns!r}. Give one member an output."
+            f"{described}: Expected Tuple annotation to have number of entries matching the number of outputs for more than "
+            f"one output. Expected {len(output_names)} outputs but annotation has {len(members)}. The outputs are "
+            f"{', '.join(output_names)}, the annotation is {returns!r}."
         )
     return dict(zip(output_names, members, strict=True))
 

@@ -153,7 +153,11 @@ class ResourceScope:
     """
 
     def __init__(
-        self, given: Mapping[str, Any] | None, configs: Mapping[str, Any] | None, like: InitResourceContext, builder: str
+        self,
+        given: Mapping[str, Any] | None,
+        configs: Mapping[str, Any] | None,
+        like: InitResourceContext,
+        builder: str,
     ) -> None:
         check_optional(given, Mapping, "resources", builder)
         self._definitions = to_resource_definitions(given)
@@ -161,12 +165,14 @@ class ResourceScope:
         self._own_instance = DagsterInstance.ephemeral() if like.instance is None else None
         #: the instance that the resources see
         self.instance: DagsterInstance = self._own_instance or like.instance
+        instance, run = self.instance, like.run
         self._builder = builder
         self._is_entered = False
 
         def make_context(*, key: str, **own: Any) -> InitResourceContext:
+            # Nothing in here holds the scope itself: it is closed at once when its context is dropped.
             del key
-            return InitResourceContext(log=like.log, instance=self.instance, run=like.run, event_loop=like.event_loop, **own)
+            return InitResourceContext(log=like.log, instance=instance, run=run, event_loop=like.event_loop, **own)
 
         resolved = resolve_configs(self._definitions, configs)
         self._open = open_resources(self._definitions, self._definitions, resolved, make_context)
@@ -205,7 +211,9 @@ class ResourceScope:
     def close(self) -> None:
         """Close what is open; what goes wrong is logged, as in a run."""
         for key, error in self._open.close():
-            self._like.log.error(f'Teardown of resource "{key}" failed: {type(error).__name__}: {error}', exc_info=error)
+            self._like.log.error(
+                f'Teardown of resource "{key}" failed: {type(error).__name__}: {error}', exc_info=error
+            )
         if self._own_instance is not None:
             self._own_instance.dispose()
 
@@ -214,9 +222,7 @@ class ResourceScope:
             self.close()
 
 
-def resolve_configs(
-    definitions: Mapping[str, ResourceDefinition], configs: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def resolve_configs(definitions: Mapping[str, ResourceDefinition], configs: Mapping[str, Any] | None) -> dict[str, Any]:
     """What each resource sees of `{key: {"config": ...}}`; DagsterInvalidConfigError with every mistake in it."""
     if not configs and not any(definition.config_field.is_required for definition in definitions.values()):
         return {}
@@ -237,7 +243,7 @@ def build_resources(
     log_manager: DagsterLogManager | None = None,
     event_loop: Any = None,
 ) -> Iterator[Any]:
-    """Open resources outside a run, in a `with` block: `with build_resources({"db": db}) as opened: opened.db`.
+    """Open resources outside a run, for the length of a `with` block, as attributes of what it gives.
 
     Values may be definitions, configurable resources, IO managers or plain objects. `resource_config` holds
     `{key: {"config": ...}}`. What is open is closed at the end of the block.

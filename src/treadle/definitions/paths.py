@@ -109,9 +109,7 @@ class UPathIOManager(IOManager):
         return self.path_exists(self._get_path(context))
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
-        """Store a value; the HANDLED_OUTPUT event tells its path. An output declared as None has none to store."""
-        if _is_none_declared(context):
-            return
+        """Store a value; the HANDLED_OUTPUT event tells its path."""
         path = self._get_path(context)
         self.make_directory(path.parent)
         context.log.debug(self.get_writing_output_log_message(path))
@@ -121,9 +119,7 @@ class UPathIOManager(IOManager):
         context.add_output_metadata({"path": MetadataValue.path(str(path)), **self.get_metadata(context, obj)})
 
     def load_input(self, context: InputContext) -> Any:
-        """Load a value; None for an output that is declared as None."""
-        if context.upstream_output is not None and _is_none_declared(context.upstream_output):
-            return None
+        """Load a value."""
         path = self._get_path(context)
         context.log.debug(self.get_loading_input_log_message(path))
         value = self.load_from_path(context=context, path=path)
@@ -193,14 +189,6 @@ def written_aside(path: Path) -> Iterator[Path]:
             made.replace(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_none_declared(context: OutputContext) -> bool:
-    """True for an output of an op that is declared to return None."""
-    try:
-        return getattr(context.dagster_type, "typing_type", None) is type(None)
-    except DagsterInvariantViolationError:  # built for a test, without a type
-        return False
 
 
 # -- outputs that name their own paths --------------------------------------------------------------------------------

@@ -79,6 +79,24 @@ class InputDefinition:
         return InputMapping(self.name, node_name, input_name, fan_in_index, self.description)
 
 
+def check_default(port: InputDefinition, described: str) -> None:
+    """DagsterInvalidDefinitionError where an input has a default value that is not of its type."""
+    if port.default_value is MISSING:
+        return
+    fast = port.dagster_type.fast_check
+    if port.dagster_type.is_any or (fast is not None and fast(port.default_value)):
+        return
+    try:
+        passed = port.dagster_type.type_check(types.context_outside_run(), port.default_value).success
+    except Exception:  # noqa: BLE001 - a check that needs a running context is made when the value is used
+        return
+    if not passed:
+        raise DagsterInvalidDefinitionError(
+            f'{described}: Type check failed for the default value of input "{port.name}" of type '
+            f"{port.dagster_type.display_name}: got {port.default_value!r} (a {type(port.default_value).__name__})."
+        )
+
+
 class OutputDefinition:
     """One finished output of an op or graph. Users write `Out`; `output_defs=[...]` is the older way."""
 

@@ -394,6 +394,8 @@ def _flat_list(given: Sequence[Any], where: str) -> Iterable[JobDefinition | Gra
             yield from _flat_list(each, where)
         elif isinstance(each, (JobDefinition, GraphDefinition)):
             yield each
+        elif isinstance(each, later.NotYet):
+            each.refuse()
         else:
             raise DagsterInvalidDefinitionError(
                 f"{where}: Bad return value from repository construction function: all elements of list must be of type "

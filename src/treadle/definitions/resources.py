@@ -149,14 +149,22 @@ class ResourceDefinition(AnonymousConfigurable):
         fit, DagsterInvalidInvocationError where a needed context is missing.
         """
         takes_context, context = pick_context("resource", self.resource_fn, args, kwargs)
-        if not takes_context:
-            return as_context_manager(self.resource_fn())
-        return as_context_manager(self.resource_fn(self._ready_context(context)))
+        result = self.resource_fn(self._ready_context(context)) if takes_context else self.resource_fn()
+        if self.has_teardown:
+            return as_context_manager(result)
+        value, close = enter(result, self.kind)
+        if close is not None:
+            close()
+        return value
 
     def _ready_context(self, context: InitResourceContext | None) -> InitResourceContext:
         """A context given in a direct call, with its config checked and filled in."""
         check_optional(
-            context, InitResourceContext, "context", self.kind, "Make one with build_init_resource_context(), or pass None."
+            context,
+            InitResourceContext,
+            "context",
+            self.kind,
+            "Make one with build_init_resource_context(), or pass None.",
         )
         if context is None:
             if self.required_resource_keys or self.config_field.is_required:

@@ -242,20 +242,17 @@ def _job_inputs_shape(job: JobDefinition, given: Mapping[str, Any]) -> dict[str,
 def json_schema_of(job: JobDefinition) -> dict[str, Any]:
     """JSON Schema 2020-12 of a job's run config: accepts what `validate_run_config` accepts, older spellings too."""
     schema = job.run_config_schema
-    made = json_schema(schema.config_type, f"Run config of job {job.name}")
-    older = _older_execution(job)
-    if schema.config_mapping is None and older:
-        alternatives = {name: _wrapped_schema(field) for name, field in older.items()}
-        modern = made["properties"]["execution"]
-        shape = {"type": "object", "properties": alternatives, "additionalProperties": False}
-        made["properties"]["execution"] = {"anyOf": [modern, {**shape, "minProperties": 1, "maxProperties": 1}]}
-    return made
-
-
-def _wrapped_schema(field: Field) -> dict[str, Any]:
-    config = {key: value for key, value in json_schema(field.config_type).items() if key != "$schema"}
-    made = {"type": "object", "properties": {"config": config}, "additionalProperties": False}
-    return {**made, "required": ["config"]} if validate(field.config_type, {}) else made
+    older = {} if schema.config_mapping is not None else _older_execution(job)
+    entries = {name: Field(Shape({"config": field}), is_required=False) for name, field in older.items()}
+    # made as one, since both refer to the same definitions
+    made = json_schema(Shape({"whole": schema.config_type, "older": Shape(entries)}))
+    whole = made["properties"]["whole"]
+    if older:
+        modern = whole["properties"]["execution"]
+        single = {**made["properties"]["older"], "minProperties": 1, "maxProperties": 1}
+        whole["properties"]["execution"] = {"anyOf": [modern, single]}
+    head = {"$schema": made["$schema"], "title": f"Run config of job {job.name}", **whole}
+    return {**head, "$defs": made["$defs"]} if "$defs" in made else head
 
 
 def scaffold_of(job: JobDefinition) -> str:
@@ -298,7 +295,7 @@ def resolve(
     raw = _drop_unselected(_modern_execution(config, job), job)
     own = own_config(job)
     needs_ops = OPS in own or not OPS_KEYS.isdisjoint(raw) or _needs_op_config(job)
-    if not raw and not own and not needs_ops and not _needs_config(job, given_inputs):
+    if ignores_execution and not raw and not own and not needs_ops and not _needs_config(job, given_inputs):
         return ResolvedConfig(given, resources=_resource_configs(job, {}))
     schema = schema_of(job, ignores_execution=ignores_execution, given_inputs=given_inputs, with_ops=needs_ops)
     try:
@@ -313,7 +310,7 @@ def resolve(
         job_inputs=dict(processed.get("inputs") or {}),
         resources=_resource_configs(job, processed.get("resources") or {}),
         loggers=_logger_configs(job, processed.get("loggers")) or None,
-        execution=None if ignores_execution else job.executor_def.resolve_config(processed["execution"]["config"]),
+        execution=None if ignores_execution else _execution_config(job, processed["execution"]),
     )
     if needs_ops:
         given_ops = {**own.get(OPS, {}), **ops_of(raw)}
@@ -463,9 +460,9 @@ def _modern_execution(raw: Mapping[str, Any], job: JobDefinition) -> dict[str, A
     ((name, entry),) = execution.items()
     if name not in _older_execution(job) or not isinstance(entry, Mapping) or (entry and set(entry) != {"config"}):
         return dict(raw)
-    config = entry.get("config", {})
-    is_own = job.has_specified_executor and job.executor_def.name == name
-    return {**raw, "execution": {"config": config if is_own else {name: config}}}
+    if job.has_specified_executor and job.executor_def.name == name:
+        return {**raw, "execution": entry}
+    return {**raw, "execution": {"config": {name: entry.get("config", {})}}}
 
 
 def _older_execution(job: JobDefinition) -> dict[str, Field]:
@@ -517,6 +514,11 @@ def _resource_configs(job: JobDefinition, entries: Mapping[str, Any]) -> dict[st
 
 def _default_of(field: Field, preamble: str) -> Any:
     return process_config(field, field.default_value, preamble) if field.default_provided else None
+
+
+def _execution_config(job: JobDefinition, entry: Mapping[str, Any]) -> Any:
+    config = entry.get("config")
+    return job.executor_def.resolve_config(config, "executor") if job.has_specified_executor else config
 
 
 def _logger_configs(job: JobDefinition, entries: Mapping[str, Any] | None) -> dict[str, Any]:

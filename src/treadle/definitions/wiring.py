@@ -178,6 +178,12 @@ def _scope(path: str, inputs: Mapping[str, WiredInput | None], ops: Mapping[str,
             if not isinstance(origin, Wire):
                 continue
             scope = ops[origin.path].scope
+            if origin.is_dynamic and source.kind == "list":
+                raise DagsterInvalidDefinitionError(
+                    f'Problematic dependency on dynamic output "{origin.path}:{origin.output}": input "{input_name}" of '
+                    f'"{path}" has it as an element of a list. Its values are not known yet, so it cannot be fanned in: '
+                    f"take .collect() of it for the list of all of them."
+                )
             if origin.is_dynamic:
                 scope = (*scope, origin)
             if source.kind == "collect":

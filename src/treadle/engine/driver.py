@@ -77,6 +77,8 @@ class Driver:
         self.error: BaseException | None = None
         self.first_failure: DagsterEvent | None = None
         self._todo: deque[Command] = deque()
+        #: events that were logged while their step was at work, still to be yielded
+        self._heard: deque[DagsterEvent] = deque()
         #: (when, step key) of steps that wait for another attempt
         self._timers: list[tuple[float, str]] = []
 
@@ -92,6 +94,10 @@ class Driver:
                 self.first_failure = event
         return event
 
+    def hear(self, event: DagsterEvent) -> None:
+        """Log an event of a step that is at work in this thread; it is yielded before the step's next one."""
+        self._heard.append(self.emit(event))
+
     def drive(self) -> Iterator[DagsterEvent]:
         """Run to the end; yields every event after it was logged. May be closed early: the run then ends all the same."""
         machine, executor, todo, emit = self.machine, self.executor, self._todo, self.emit
@@ -106,6 +112,8 @@ class Driver:
                     if event is not None:
                         yield emit(event)
                 event = executor.next_event(self._patience() if self._timers else None)
+                while self._heard:
+                    yield self._heard.popleft()
                 if event is not None:
                     yield emit(event)
                     if self.first_failure is not None and self._must_stop():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
+from treadle.checks import show
 from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
@@ -88,7 +89,7 @@ class Attempt:
     """One try at a step."""
 
     __slots__ = (
-        "bench", "boundary", "context", "events", "facts", "order", "place", "produced", "stamp", "values",
+        "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
     )  # fmt: skip
 
     def __init__(self, place: Workplace, bench: Bench, order: Launch) -> None:
@@ -107,8 +108,10 @@ class Attempt:
         self.values: dict[str, Any] = {}
         #: output name to its value, or to {mapping key: value}
         self.produced = self.facts.produced
-        #: the step's events so far, kept only where a hook wants to see them
-        self.events: list[DagsterEvent] | None = None
+        if place.announce is not None:
+            self.facts.announce = self._announce
+        if any(hook.runs_on_success is None for hook in bench.hooks):
+            self.stamp.kept = []
 
     def run(self) -> Iterator[DagsterEvent]:
         """The attempt from its first event to its last."""
@@ -269,7 +272,7 @@ class Attempt:
             self.boundary = None
             if self.facts.events:
                 yield from self._take_logged()
-            for outcome in invoke.outcomes(definition, result):
+            for outcome in invoke.outcomes(definition, result, context):
                 yield from self._store(outcome)
         if self.facts.events:
             yield from self._take_logged()
@@ -307,14 +310,19 @@ class Attempt:
         else:
             what = self.bench.op.node.describe_node()
             raise DagsterInvariantViolationError(
-                f"Compute function for {what} yielded {outcome!r} (a {type(outcome).__name__}). An op yields Output, "
-                f"DynamicOutput, AssetMaterialization, AssetObservation or ExpectationResult objects; a bare value is "
-                f"returned, or wrapped: yield Output(value)."
+                f"Compute function for {what} yielded a value of type {type(outcome)} rather than an instance of Output, "
+                f"AssetMaterialization, or ExpectationResult. (DynamicOutput and AssetObservation are fine, too.) Got "
+                f"{show(outcome)}. A bare value is returned, or wrapped: yield Output(value)."
             )
 
     def _take_logged(self) -> Iterator[DagsterEvent]:
         for logged in self.context.consume_events():
             yield self._user_event(logged)
+
+    def _announce(self, outcome: Any) -> None:
+        """Tell the log at once of an event that the body logs: it stands there when it happened."""
+        assert self.place.announce is not None
+        self.place.announce(self._user_event(outcome))
 
     def _user_event(self, outcome: Any) -> DagsterEvent:
         if isinstance(outcome, AssetMaterialization):
@@ -431,6 +439,11 @@ class Attempt:
             if port.is_nothing and not self.context.requires_typed_event_stream:
                 if port.is_required:
                     yield from self._store(Output(None, name))
+            elif port.is_required and self.context.requires_typed_event_stream:
+                raise DagsterInvariantViolationError(
+                    f"{self._what()} did not yield or return expected outputs {{{name!r}}}. "
+                    f"{self.context.typed_event_stream_error_message or ''}".rstrip()
+                )
             elif port.is_required:
                 what = self.bench.op.node.describe_node()
                 hint = self.context.typed_event_stream_error_message
@@ -526,7 +539,7 @@ class Attempt:
             resources = self.place.scope(frozenset(hook.required_resource_keys))
             context = HookContext(hook, self.facts, resources, error, self.produced)
             try:
-                was_run = hook.run(context, error is None, self.events or ())
+                was_run = hook.run(context, error is None, self.stamp.kept or ())
             except BaseException as raised:
                 if isinstance(raised, GeneratorExit):
                     raise

@@ -7,7 +7,7 @@ resolved once however many branches or attempts it has. Nothing here runs anythi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
@@ -52,6 +52,8 @@ class Workplace:
         #: what interrupted a step, and so ends the run
         self.interrupt: BaseException | None = None
         self.signals = Interrupts()
+        #: puts an event into the log while its step is at work; None where the step's own stream is quick enough
+        self.announce: Callable[[DagsterEvent], None] | None = None
         run = facts.run
         self._tags = {"run_id": run.run_id, "job_name": run.job_name}
         self._run_tags = dict(run.tags)
@@ -146,7 +148,7 @@ class Workplace:
 class Stamp:
     """Makes the events of one step."""
 
-    __slots__ = ("handle", "job_name", "pid", "step_handle", "step_key", "tags")
+    __slots__ = ("handle", "job_name", "kept", "pid", "step_handle", "step_key", "tags")
 
     def __init__(self, job_name: str, handle: Any, step_key: str, tags: Mapping[str, str]) -> None:
         self.job_name = job_name
@@ -160,13 +162,18 @@ class Stamp:
         self.step_key = step_key
         self.tags = tags
         self.pid = os.getpid()
+        #: the step's events so far, kept only where a hook wants to see them
+        self.kept: list[DagsterEvent] | None = None
 
     def event(self, type_value: str, payload: Payload | None = None, message: str | None = None) -> DagsterEvent:
         """An event of this step."""
-        return DagsterEvent(
+        made = DagsterEvent(
             type_value, self.job_name, self.step_handle, self.handle, "COMPUTE", self.tags, payload, message, self.pid,
             self.step_key,
         )  # fmt: skip
+        if self.kept is not None:
+            self.kept.append(made)
+        return made
 
 
 class Bench:

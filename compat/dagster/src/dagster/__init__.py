@@ -34,6 +34,9 @@ import treadle
 #: what the import system and type checkers ask a module for, and Treadle knows
 _SHARED_DUNDERS = frozenset({"__all__", "__version__"})
 
+#: public sub-modules of the original
+_SUBMODULES = frozenset({"components"})
+
 #: names that are a sub-module of Treadle's, too -> the module that has what is meant here
 _HOMES = {"definitions": "treadle.definitions.container"}
 
@@ -64,7 +67,7 @@ class _NoSubmodules:
     @staticmethod
     def find_spec(fullname: str, path: object = None, target: object = None) -> None:
         package, _, rest = fullname.partition(".")
-        if package != __name__ or not rest:
+        if package != __name__ or not rest or rest in _SUBMODULES:
             return
         # No `name=` in the error: `from dagster import opp` asks here too, and Python would replace an error that
         # names the module by its own, shorter one.

@@ -1,0 +1,180 @@
+"""What stands under the key of an IO manager or input manager is checked before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from treadle import (
+    ConfigurableResource,
+    DagsterInstance,
+    DagsterInvalidDefinitionError,
+    Definitions,
+    DynamicOut,
+    DynamicOutput,
+    In,
+    InMemoryIOManager,
+    Nothing,
+    Out,
+    ResourceDefinition,
+    fs_io_manager,
+    graph,
+    input_manager,
+    job,
+    mem_io_manager,
+    op,
+    resource,
+)
+
+
+class Client(ConfigurableResource):
+    port: int = 80
+
+
+@resource
+def client() -> str:
+    return "client"
+
+
+@input_manager
+def seven() -> int:
+    return 7
+
+
+ran: list[str] = []
+
+
+@op
+def one() -> int:
+    ran.append("one")
+    return 1
+
+
+@op(ins={"number": In(input_manager_key="loader")})
+def take(number: int) -> int:
+    return number
+
+
+@graph
+def alone() -> None:
+    one()
+
+
+@graph
+def loading() -> None:
+    take(one())
+
+
+NO_MANAGERS = [5, None, client, Client(), ResourceDefinition.hardcoded_resource(InMemoryIOManager())]
+
+
+@pytest.mark.parametrize("value", [*NO_MANAGERS, seven], ids=lambda value: type(value).__name__)
+def test_what_is_no_io_manager_is_refused_before_anything_runs(value: Any) -> None:
+    ran.clear()
+    with pytest.raises(
+        DagsterInvalidDefinitionError,
+        match=r"io manager with key 'io_manager' required by output 'result' of op 'one', but received .* Give an IOManager",
+    ):
+        alone.to_job(resource_defs={"io_manager": value}).execute_in_process()
+    assert ran == []
+
+
+@pytest.mark.parametrize("value", NO_MANAGERS, ids=lambda value: type(value).__name__)
+def test_what_is_no_input_manager_is_refused_before_anything_runs(value: Any) -> None:
+    ran.clear()
+    with pytest.raises(
+        DagsterInvalidDefinitionError,
+        match=r"input manager with key 'loader' required by input 'number' of op 'take', but received .* Give an InputMan",
+    ):
+        loading.to_job(resource_defs={"loader": value}).execute_in_process()
+    assert ran == []
+
+
+def test_message_shows_what_was_given() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r'job "alone": .* but received 5 \(a int\)'):
+        alone.to_job().execute_in_process(resources={"io_manager": 5})
+
+
+def test_definitions_refuse_it_when_the_job_is_asked_for() -> None:
+    definitions = Definitions(jobs=[alone.to_job(resource_defs={"io_manager": 5})])
+    with pytest.raises(DagsterInvalidDefinitionError, match="io manager with key 'io_manager'"):
+        definitions.resolve_job_def("alone")
+
+
+def test_key_that_an_op_requires_as_a_resource_too_is_checked() -> None:
+    @op(required_resource_keys={"io_manager"}, out=Out(io_manager_key="io_manager"))
+    def both(context: Any) -> int:
+        return 1
+
+    @job(resource_defs={"io_manager": 5})
+    def odd() -> None:
+        both()
+
+    with pytest.raises(DagsterInvalidDefinitionError, match="io manager with key 'io_manager'"):
+        odd.execute_in_process()
+
+
+@pytest.mark.parametrize("value", [seven, InMemoryIOManager(), mem_io_manager], ids=lambda value: type(value).__name__)
+def test_io_managers_and_input_managers_can_load_inputs(value: Any) -> None:
+    made = loading.to_job(resource_defs={"loader": value, "io_manager": InMemoryIOManager()})
+    made.check_resources()
+
+
+def test_fs_io_manager_that_a_job_names_is_not_replaced_in_process() -> None:
+    with DagsterInstance.ephemeral() as instance:
+        result = alone.to_job(resource_defs={"io_manager": fs_io_manager}).execute_in_process(instance=instance)
+        handled = next(event for event in result.all_node_events if event.is_handled_output)
+        assert instance.storage_directory() in handled.event_specific_data.metadata["path"].path
+
+
+def test_object_that_cannot_be_pickled_is_shown_even_where_its_repr_fails() -> None:
+    from treadle import DagsterInvariantViolationError
+
+    @op
+    def deep() -> Any:
+        value: list[Any] = []
+        for _ in range(100_000):
+            value = [value]
+        return value
+
+    @job(resource_defs={"io_manager": fs_io_manager})
+    def storing() -> None:
+        deep()
+
+    with pytest.raises(DagsterInvariantViolationError, match="exceeds recursion limit and is not picklable"):
+        storing.execute_in_process()
+
+
+def test_single_input_that_carries_nothing_can_be_given_by_position() -> None:
+    @op
+    def first() -> None: ...
+
+    @op(ins={"after": In(Nothing)})
+    def second() -> None: ...
+
+    @op(ins={"after": In(Nothing)})
+    def third(number: int) -> int:
+        return number
+
+    @op(out=DynamicOut())
+    def unused() -> Any:
+        yield DynamicOutput(1, "a")
+
+    @job
+    def ordered() -> None:
+        second(first())
+        third(one(), first.alias("again")())
+
+    assert ordered.execute_in_process().output_for_node("third") == 1
+
+
+def test_several_inputs_that_carry_nothing_are_given_by_name() -> None:
+    @op(ins={"a": In(Nothing), "b": In(Nothing)})
+    def last() -> None: ...
+
+    with pytest.raises(DagsterInvalidDefinitionError, match="received too many inputs"):
+
+        @job
+        def unordered() -> None:
+            last(one(), one.alias("two")())
