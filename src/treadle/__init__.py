@@ -495,6 +495,9 @@ if TYPE_CHECKING:
         DagsterUnmetExecutorRequirementsError as DagsterUnmetExecutorRequirementsError,
     )
     from treadle.errors import (
+        TreadleWiringWarning as TreadleWiringWarning,
+    )
+    from treadle.errors import (
         DagsterUserCodeExecutionError as DagsterUserCodeExecutionError,
     )
     from treadle.errors import (
@@ -1019,7 +1022,7 @@ _HOMES: dict[str, str] = {
         DagsterRunNotFoundError DagsterStepOutputNotFoundError DagsterSubprocessError DagsterTypeCheckDidNotPass
         DagsterTypeCheckError DagsterTypeLoadingError DagsterUnknownResourceError DagsterUnknownStepStateError
         DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError
-        NotInThisVersionError ParameterCheckError SerializableErrorInfo
+        NotInThisVersionError ParameterCheckError SerializableErrorInfo TreadleWiringWarning
     """,
     "treadle.events": """
         DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
@@ -1161,7 +1164,7 @@ __all__ = [
     "String", "StringSource", "SupersessionWarning", "SystemComputeExecutionContext", "TableColumn",
     "TableColumnConstraints", "TableColumnDep", "TableColumnLineage", "TableColumnLineageMetadataValue",
     "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema", "TableSchemaMetadataValue",
-    "TextMetadataValue", "TimestampMetadataValue", "Tuple", "TypeCheck", "TypeCheckContext", "TypeCheckData",
+    "TextMetadataValue", "TimestampMetadataValue", "TreadleWiringWarning", "Tuple", "TypeCheck", "TypeCheckContext", "TypeCheckData",
     "UPathIOManager", "UrlMetadataValue", "UserFailureData", "__version__", "build_hook_context",
     "build_init_logger_context", "build_init_resource_context", "build_input_context", "build_op_context",
     "build_output_context", "build_resources", "build_solid_context", "check_dagster_type",

@@ -98,7 +98,7 @@ def _read_list(parameter: str, given: Any, kind: type | tuple[type, ...]) -> lis
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ParameterCheckError(f'Param "{parameter}" is not a list. Got {given!r} (a {type(given).__name__}).')
     for member in given:
-        if not isinstance(member, kind) or (kind is tuple and len(member) != 2):
+        if not isinstance(member, kind) or (isinstance(member, tuple) and len(member) != 2):
             wanted = "pairs of a package and the name of a file in it" if kind is tuple else "str"
             raise ParameterCheckError(f'Param "{parameter}" is a list of {wanted}. Got {member!r} in it.')
     return list(given)

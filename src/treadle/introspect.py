@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -58,7 +59,10 @@ def read_signature(fn: Callable[..., Any]) -> Signature:
         return _read_function(fn)
     import inspect
 
-    target = fn if isinstance(fn, (types.FunctionType, types.MethodType, type)) else type(fn).__call__
+    inner = fn
+    while isinstance(inner, partial):
+        inner = inner.func
+    target = inner if isinstance(inner, (types.FunctionType, types.MethodType, type)) else type(inner).__call__
     signature = inspect.signature(fn)
     hints = _resolve(inspect.unwrap(target))
     kinds = inspect.Parameter

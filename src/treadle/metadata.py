@@ -207,38 +207,54 @@ class _PathKind(_Kind, frozen=True):
 
 
 class TextMetadataValue(_TextKind, frozen=True, tag="text"):
+    """Text."""
+
     text: str  # type: ignore[assignment]
 
 
 class UrlMetadataValue(_TextKind, frozen=True, tag="url"):
+    """The address of a page; viewers make a link of it."""
+
     url: str  # type: ignore[assignment]
 
 
 class PathMetadataValue(_PathKind, frozen=True, tag="path"):
+    """The path of a file or folder; `path` and `value` are text."""
+
     if TYPE_CHECKING:
 
         def __init__(self, path: str | os.PathLike[Any]) -> None: ...
 
 
 class NotebookMetadataValue(_PathKind, frozen=True, tag="notebook"):
+    """The path of a notebook."""
+
     if TYPE_CHECKING:
 
         def __init__(self, path: str | os.PathLike[Any]) -> None: ...
 
 
 class MarkdownMetadataValue(_TextKind, frozen=True, tag="md"):
+    """Text in Markdown."""
+
     md_str: str
 
 
 class DagsterRunMetadataValue(_TextKind, frozen=True, tag="dagster_run"):
+    """The id of a run."""
+
     run_id: str
 
 
 class PoolMetadataValue(_TextKind, frozen=True, tag="pool"):
+    """The name of a pool."""
+
     pool: str  # type: ignore[assignment]
 
 
 class CodeLocationReconstructionMetadataValue(_TextKind, frozen=True, tag="code_location_reconstruction"):
+    """What is needed to load a project again; the original's own tools write it."""
+
     data: str
 
 
@@ -264,6 +280,8 @@ class JsonMetadataValue(_Kind, frozen=True, tag="json"):
 
 
 class PythonArtifactMetadataValue(_Kind, frozen=True, tag="python_artifact"):
+    """A class or function, by its module and its name."""
+
     module: str
     name: str
 
@@ -273,6 +291,8 @@ class PythonArtifactMetadataValue(_Kind, frozen=True, tag="python_artifact"):
 
 
 class DagsterJobMetadataValue(_Kind, frozen=True, tag="job"):
+    """The name of a job, and where it is defined."""
+
     job_name: str
     location_name: str
     repository_name: str | None = None
@@ -290,6 +310,8 @@ _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class FloatMetadataValue(_Kind, frozen=True, omit_defaults=True, tag="float"):
+    """A float; infinities and NaN are kept."""
+
     if TYPE_CHECKING:
         value: float
 
@@ -327,6 +349,8 @@ _MOST_BITS = 14_000
 
 
 class IntMetadataValue(_Kind, frozen=True, tag="int"):
+    """A whole number."""
+
     value: int
 
     def __post_init__(self) -> None:
@@ -337,6 +361,8 @@ class IntMetadataValue(_Kind, frozen=True, tag="int"):
 
 
 class BoolMetadataValue(_Kind, frozen=True, tag="bool"):
+    """True or False."""
+
     value: bool
 
     def __post_init__(self) -> None:
@@ -344,12 +370,16 @@ class BoolMetadataValue(_Kind, frozen=True, tag="bool"):
 
 
 class NullMetadataValue(_Kind, frozen=True, tag="null"):
+    """None."""
+
     @property
     def value(self) -> None:
         return None
 
 
 class DagsterAssetMetadataValue(_Kind, frozen=True, tag="asset"):
+    """The key of an asset."""
+
     asset_key: AssetKey
 
     def __post_init__(self) -> None:
@@ -361,6 +391,8 @@ class DagsterAssetMetadataValue(_Kind, frozen=True, tag="asset"):
 
 
 class TableMetadataValue(_Kind, frozen=True, tag="table"):
+    """Rows of a table, with its schema; where no schema is given it is read from the rows."""
+
     records: list[TableRecord]
     schema: TableSchema
     if TYPE_CHECKING:
@@ -386,6 +418,8 @@ class TableMetadataValue(_Kind, frozen=True, tag="table"):
 
 
 class TableSchemaMetadataValue(_Kind, frozen=True, tag="table_schema"):
+    """The schema of a table."""
+
     schema: TableSchema
 
     def __post_init__(self) -> None:
@@ -397,6 +431,8 @@ class TableSchemaMetadataValue(_Kind, frozen=True, tag="table_schema"):
 
 
 class TableColumnLineageMetadataValue(_Kind, frozen=True, tag="column_lineage"):
+    """For each column of a table, the columns that it is computed from."""
+
     column_lineage: TableColumnLineage  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -10,12 +10,15 @@ import difflib
 import keyword
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from treadle.errors import CheckError, DagsterInvalidDefinitionError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+")
+
+EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}")
 
 #: the output of an op that names none
 DEFAULT_OUTPUT = "result"
@@ -60,6 +63,37 @@ def check_key(name: str, what: str) -> str:
             f"underscores only, at least one of them."
         )
     return name
+
+
+def check_owners(owners: Any, what: str) -> list[str] | None:
+    """Owners of `what` as a list; DagsterInvalidDefinitionError for what is neither an email address nor a team."""
+    if owners is None:
+        return None
+    for owner in [owners] if isinstance(owners, str) else owners:
+        if owner == "team:":
+            raise DagsterInvalidDefinitionError(
+                f"{what}: invalid owner 'team:'. Team name cannot be empty after 'team:' prefix."
+            )
+        is_known = isinstance(owner, str) and (owner.startswith("team:") or EMAIL_PATTERN.fullmatch(owner))
+        if not is_known or isinstance(owners, str):
+            raise DagsterInvalidDefinitionError(
+                f"{what}: invalid owner {owner!r}. Owner must be an email address or a team name prefixed with 'team:', "
+                f"in a list, such as owners=['team:data', 'jo@example.com']."
+            )
+    return list(owners)
+
+
+def check_pool(pool: str | None, tag: str | None, what: str) -> str | None:
+    """A pool's name, or DagsterInvalidDefinitionError where it has spaces or is not what the older tag says."""
+    if pool is not None and re.search(r"\s", pool):
+        raise DagsterInvalidDefinitionError(
+            f'{what}: "{pool}" is not a valid pool name. It must match the regex ^\\S+$: no spaces.'
+        )
+    if pool is not None and tag is not None and tag != pool:
+        raise DagsterInvalidDefinitionError(
+            f'{what}: pool "{pool}" conflicts with the tag dagster/concurrency_key, which says "{tag}". Keep one of them.'
+        )
+    return pool
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:

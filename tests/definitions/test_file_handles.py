@@ -180,8 +180,8 @@ def test_resource_can_be_made_in_a_test(tmp_path: Path) -> None:
 
 
 def test_without_folder_and_instance_it_says_what_to_give() -> None:
-    from treadle.definitions.resources import ResourceDefinition
     from treadle.contexts import InitResourceContext
+    from treadle.definitions.resources import ResourceDefinition
 
     assert isinstance(local_file_manager, ResourceDefinition)
     with pytest.raises(DagsterInvariantViolationError, match="needs a base_dir, or an instance"):

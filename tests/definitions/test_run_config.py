@@ -11,6 +11,7 @@ import pytest
 
 from treadle import (
     Config,
+    ConfigMapping,
     DagsterInstance,
     DagsterInvalidConfigError,
     DagsterInvalidDefinitionError,
@@ -872,6 +873,14 @@ def test_mistake_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
     assert found[1].endswith(f" ({path}:4)")
     path.write_text("ops:\n  greet:\n    config: {}\n")
     assert refused(greeting, config_from_files([str(path)]))[0].endswith(f" ({path}:3)")
+
+
+def test_mistake_in_a_file_for_a_config_mapping_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("name: x\nage: old\n")
+    mapped = greeting.graph.to_job(config=ConfigMapping(lambda _config: GREETING, {"name": str, "age": int}))
+    assert refused(mapped, config_from_files([path]))[0].endswith(f" ({path}:2)")
+    assert "(" not in refused(mapped, {"name": "x", "age": "old"})[0]
 
 
 # -- validate_run_config, the schema ----------------------------------------------------------------------------------

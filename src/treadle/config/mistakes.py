@@ -117,6 +117,8 @@ def stack_of(place: Place | None) -> EvaluationStack:
 
 
 class DagsterEvaluationErrorReason(enum.Enum):
+    """What kind of mistake an EvaluationError is."""
+
     RUNTIME_TYPE_MISMATCH = "RUNTIME_TYPE_MISMATCH"
     MISSING_REQUIRED_FIELD = "MISSING_REQUIRED_FIELD"
     MISSING_REQUIRED_FIELDS = "MISSING_REQUIRED_FIELDS"

@@ -73,6 +73,17 @@ def explain(
     return DagsterInvalidConfigError(preamble_of(job, is_own=is_all_own), errors, given)
 
 
+def locate(error: DagsterInvalidConfigError, run_config: Any) -> DagsterInvalidConfigError:
+    """The same errors, each with the line of a file where it stands."""
+    errors = [
+        msgspec.structs.replace(each, message=f"{each.message} ({place})")
+        if (place := _line_of(run_config, each)) is not None
+        else each
+        for each in error.errors
+    ]
+    return DagsterInvalidConfigError(error.preamble, errors, error.config_value)
+
+
 def _is_own(own: Mapping[str, Any], error: EvaluationError, given: Mapping[str, Any]) -> bool:
     """True where the error is in an entry that the job's own config has, and run config does not."""
     levels = error.stack.levels

@@ -44,12 +44,20 @@ class ConfigContract:
     `field` is what users give. Without a schema it takes anything or nothing.
     """
 
-    __slots__ = ("_layers", "field", "has_schema")
+    __slots__ = ("_entry", "_layers", "field", "has_schema")
 
     def __init__(self, config_schema: Any = None, layers: tuple[_Layer, ...] = ()) -> None:
         self.has_schema = config_schema is not None
         self.field = ANYTHING if config_schema is None else to_field(config_schema)
         self._layers = layers
+        self._entry: Field | None = None
+
+    @property
+    def entry(self) -> Field:
+        """What stands in run config for a definition that takes nothing but config: `{config: ...}`."""
+        if self._entry is None:
+            self._entry = Field(Shape({"config": self.field}))
+        return self._entry
 
     @property
     def is_configured(self) -> bool:

@@ -298,6 +298,8 @@ def compose_graph(fn: Callable[..., Any], options: GraphOptions, kind: str = "@g
     out = options.out
     if options.output_defs is not None:
         out = {d.name: GraphOut(d.description) for d in options.output_defs}
+    if kind == "@job" and isinstance(result, tuple):
+        result = None  # users' jobs end with `return first(), second()`, which says nothing
     made = GraphDefinition(
         graph_name,
         description=options.description if options.description is not None else signature.docstring,

@@ -91,7 +91,7 @@ class JobDefinition:
         #: config of the job's own, which holds where a run says nothing else; None where there is none
         self.run_config = None if config is None or self.config_mapping else read_run_config(config, what, "config")
         self.input_values: dict[str, Any] = dict(input_values or {})
-        self.owners = owners
+        self.owners = names.check_owners(owners, what)
         self.wiring = wiring.wire(self.graph)
         _check_inputs(self)
         if op_selection is None and (self.run_config or self.graph.maps_config):
@@ -179,6 +179,10 @@ class JobDefinition:
     def has_node_named(self, name: str) -> bool:
         """True where the graph has a node of this name."""
         return self.graph.has_node_named(name)
+
+    def has_node(self, name: str) -> bool:
+        """True where a node of this name stands anywhere in the job, in graphs too."""
+        return any(name in path.split(".") for path in self.wiring.ops)
 
     def node_def_named(self, name: str) -> Any:
         """What was placed under this name."""

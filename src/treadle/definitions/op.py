@@ -62,8 +62,8 @@ class OpDefinition(NamedConfigurable, Composable):
         self.description = description
         self.version = code_version if code_version is not None else version
         self.retry_policy = _check_retry_policy(retry_policy, self.name)
-        self.pool = pool
         self._tags = read_tags(tags, f'op "{name}"') if tags else {}
+        self.pool = names.check_pool(pool, self._tags.get("dagster/concurrency_key"), f'op "{name}"')
         #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
         self.signature = signature
         self.call = _CallShape(signature, self.name)

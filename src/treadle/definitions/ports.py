@@ -150,6 +150,12 @@ class DynamicOutputDefinition(OutputDefinition):
     is_dynamic = True
 
 
+def _resolve_type(port: In | Out) -> None:
+    """`In(int)` and `In(Int)` are equal: what was given for a type is replaced by the type."""
+    if port.dagster_type is not MISSING:
+        msgspec.structs.force_setattr(port, "dagster_type", types.resolve_dagster_type(port.dagster_type))
+
+
 class In(msgspec.Struct, frozen=True):
     """What an op says about one of its inputs; what is left out is read from the function.
 
@@ -164,6 +170,9 @@ class In(msgspec.Struct, frozen=True):
     asset_partitions: Any = None
     input_manager_key: str | None = None
     root_manager_key: str | None = None
+
+    def __post_init__(self) -> None:
+        _resolve_type(self)
 
     def to_definition(
         self, name: str, annotation: Any = MISSING, default: Any = MISSING, description: str | None = None
@@ -192,6 +201,11 @@ class Out(msgspec.Struct, frozen=True):
     io_manager_key: str | None = None
     metadata: Mapping[str, Any] | None = None
     code_version: str | None = None
+
+    def __post_init__(self) -> None:
+        _resolve_type(self)
+        if self.io_manager_key is None:
+            msgspec.structs.force_setattr(self, "io_manager_key", DEFAULT_IO_MANAGER_KEY)
 
     def to_definition(
         self, name: str, annotation: Any = MISSING, description: str | None = None, code_version: str | None = None

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from treadle.config.jsonschema import json_schema, scaffold
-from treadle.config.schema import ANY, ConfigType, Field, Section, Selector
-from treadle.config.sugar import Permissive, Shape
+from treadle.config.schema import ANY, ConfigType, Field, Permissive, Section, Selector, Shape
 from treadle.config.validate import process, validate
 from treadle.definitions.compose import Node
-from treadle.definitions.config_hints import OPS, OPS_ALIASES, OPS_KEYS, explain, ops_of, preamble_of
+from treadle.definitions.config_hints import OPS, OPS_ALIASES, OPS_KEYS, explain, locate, ops_of, preamble_of
 from treadle.definitions.config_mapping import ConfigMapping, FixedConfig
 from treadle.definitions.configured import process_config
 from treadle.definitions.executors import DEFAULT_EXECUTOR_FIELD
 from treadle.definitions.graph import GraphDefinition
 from treadle.errors import DagsterConfigMappingFunctionError, DagsterInvalidConfigError, ParameterCheckError
 from treadle.introspect import MISSING
+from treadle.type_loaders import config_type_of
 
 if TYPE_CHECKING:
     from treadle.definitions.job import JobDefinition
@@ -177,13 +177,11 @@ def _node_field(graph: GraphDefinition, node: Node, managers: _Managers) -> Fiel
     outputs = _output_fields(definition, managers) if managers else None
     if outputs:
         fields["outputs"] = Field(Shape(outputs))
-    if not fields and not definition.has_config_field:
-        return _PLAIN_OP
+    if not fields:
+        entry: Field = definition._contract.entry
+        return entry
     fields["config"] = definition.config_field
     return Field(Shape(fields))
-
-
-_PLAIN_OP = Field(Shape({"config": _OPTIONAL_ANY}))
 
 
 def _input_fields(graph: GraphDefinition, node: Node, managers: _Managers) -> dict[str, Field]:
@@ -214,7 +212,7 @@ def _input_fields(graph: GraphDefinition, node: Node, managers: _Managers) -> di
 
 
 def _input_field(port: Any) -> Field:
-    schema = port.dagster_type.loader.schema_type
+    schema = config_type_of(port.dagster_type.loader)
     return Field(schema, is_required=False) if port.has_default_value else Field(schema)
 
 
@@ -245,7 +243,7 @@ def json_schema_of(job: JobDefinition) -> dict[str, Any]:
     older = {} if schema.config_mapping is not None else _older_execution(job)
     entries = {name: Field(Shape({"config": field}), is_required=False) for name, field in older.items()}
     # made as one, since both refer to the same definitions
-    made = json_schema(Shape({"whole": schema.config_type, "older": Shape(entries)}))
+    made = json_schema(Shape({"whole": Field(schema.config_type), "older": Field(Shape(entries))}))
     whole = made["properties"]["whole"]
     if older:
         modern = whole["properties"]["execution"]
@@ -291,7 +289,7 @@ def resolve(
     """
     given = read_run_config(run_config, f'job "{job.name}"')
     mapping = job.config_mapping
-    config = given if mapping is None else _map_run_config(job, mapping, given)
+    config = given if mapping is None else _map_run_config(job, mapping, given, run_config)
     raw = _drop_unselected(_modern_execution(config, job), job)
     own = own_config(job)
     needs_ops = OPS in own or not OPS_KEYS.isdisjoint(raw) or _needs_op_config(job)
@@ -435,9 +433,14 @@ class _Taker:
 _NOTHING: Mapping[str, Any] = {}
 
 
-def _map_run_config(job: JobDefinition, mapping: ConfigMapping, given: Mapping[str, Any]) -> dict[str, Any]:
+def _map_run_config(
+    job: JobDefinition, mapping: ConfigMapping, given: Mapping[str, Any], run_config: Any
+) -> dict[str, Any]:
     """Call the config mapping of a job: the whole run config that it makes of what was given."""
-    processed = process(mapping.config_schema.config_type, given, f"Error in config for job {job.name}")
+    try:
+        processed = process(mapping.config_schema.config_type, given, preamble_of(job))
+    except DagsterInvalidConfigError as error:
+        raise locate(error, run_config) from None
     try:
         made = mapping.call(processed, given)
     except Exception as error:

@@ -158,14 +158,13 @@ def _may_overlap(one: type, other: type) -> bool:
 def _is_nominal(cls: type) -> bool:
     """True where only classes that say so are subclasses: no protocol, no hook that looks at what a class has."""
     check = _owner(type(cls), "__instancecheck__")
-    is_implementation = getattr(cls, "_is_protocol", None) is False  # of a protocol: those that say so
-    # pydantic's metaclass only answers faster than ABCMeta
-    if check not in (type, abc.ABCMeta) and not is_implementation and not _is_from(check, {"pydantic"}):
+    if _is_from(check, {"typing", "typing_extensions"}):  # the metaclass of protocols and of what implements them
+        return getattr(cls, "_is_protocol", None) is False
+    if check not in (type, abc.ABCMeta) and not _is_from(check, {"pydantic"}):  # pydantic's only answers faster
         return False
     hook = _owner(cls, "__subclasshook__")
-    # the hooks of protocols and of the standard library speak for the very class that they stand in
-    speaks_for_itself = getattr(hook, "_is_protocol", False) or _is_from(hook, sys.stdlib_module_names)
-    return hook is object or (hook is not cls and speaks_for_itself)
+    # the hooks of the standard library speak for the very class that they stand in
+    return hook is object or (hook is not cls and _is_from(hook, sys.stdlib_module_names))
 
 
 def _is_from(cls: type, packages: Set[str]) -> bool:

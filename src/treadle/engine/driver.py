@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Protocol
 
-from treadle.engine.machine import READS, Command, Launch, Machine, Note, Skip, Wait
-from treadle.errors import DagsterError, SerializableErrorInfo, error_info
+from treadle.engine.machine import READS, Command, Launch, Machine, Skip, Wait
+from treadle.errors import DagsterError, DagsterUnknownStepStateError, SerializableErrorInfo, error_info
 from treadle.events import DEBUG_LEVEL, ERROR_LEVEL, DagsterEvent, DagsterEventType, level_of, run_event
 from treadle.logs import RunLog
 from treadle.payloads import JobCanceledData, JobFailureData, RunFailureReason
@@ -125,8 +125,12 @@ class Driver:
                 elif self._timers:
                     if self._timers[0][0] <= monotonic():
                         todo.extend(machine.resume(heapq.heappop(self._timers)[1]))
-                elif machine.is_done and not todo:
+                elif machine.is_done:
                     break
+                else:
+                    raise DagsterUnknownStepStateError(
+                        f"The executor has nothing under way, but these steps have not ended: {sorted(machine.running)}."
+                    )
             for event in executor.close(self.error is not None or machine.is_stopped):
                 yield emit(event)
             is_over = True
@@ -153,7 +157,7 @@ class Driver:
             return self.executor.skip(command)
         elif type(command) is Wait:
             heapq.heappush(self._timers, (monotonic() + command.seconds, command.step_key))
-        elif type(command) is Note:
+        else:
             self.log.message(ERROR_LEVEL, command.text, command.step_key)
         return None
 

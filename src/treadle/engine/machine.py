@@ -125,7 +125,6 @@ READS = frozenset(
         _T.STEP_FAILURE,
         _T.STEP_UP_FOR_RETRY,
         _T.STEP_RESTARTED,
-        _T.STEP_SKIPPED,
     )
 )
 
@@ -157,7 +156,6 @@ class Machine:
             _T.STEP_FAILURE.value: self._on_failure,
             _T.STEP_UP_FOR_RETRY.value: self._on_up_for_retry,
             _T.STEP_RESTARTED.value: self._on_restarted,
-            _T.STEP_SKIPPED.value: self._on_skipped,
         }
 
     # -- in: what the driver calls
@@ -220,8 +218,7 @@ class Machine:
         else:
             keys = track.produced.setdefault(handle.output_name, [])
             assert keys is not None
-            if handle.mapping_key not in keys[-1:]:  # a replayed log may tell the last one twice
-                keys.append(handle.mapping_key)
+            keys.append(handle.mapping_key)
         return []
 
     def _on_success(self, track: Track, event: DagsterEvent) -> list[Command]:
@@ -254,13 +251,6 @@ class Machine:
 
     def _on_restarted(self, track: Track, event: DagsterEvent) -> list[Command]:
         track.produced = {}
-        return []
-
-    def _on_skipped(self, track: Track, event: DagsterEvent) -> list[Command]:
-        # The state was set when the Skip was commanded; a replayed log says it first.
-        if track.state == WAITING:
-            self._go(track, SKIPPED)
-            return self._ended(track)
         return []
 
     # -- transitions

@@ -540,9 +540,7 @@ class Attempt:
             context = HookContext(hook, self.facts, resources, error, self.produced)
             try:
                 was_run = hook.run(context, error is None, self.stamp.kept or ())
-            except BaseException as raised:
-                if isinstance(raised, GeneratorExit):
-                    raise
+            except BaseException as raised:  # noqa: BLE001 - a hook changes nothing, whatever it raises
                 problem = HookExecutionError(
                     f'Error occurred during the execution of hook_fn triggered for op "{name}"', user_exception=raised
                 )

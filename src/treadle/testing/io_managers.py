@@ -24,11 +24,8 @@ JOB = "contract"
 
 
 class IOManagerContract:
-    """The promises of an IO manager. Subclass it in a test file, under a name that pytest collects:
-
-        class TestShelf(IOManagerContract):
-            def make_io_manager(self, folder):
-                return ShelfIOManager(str(folder))
+    """The promises of an IO manager, each a test. Derive from it in a test file, under a name that pytest collects
+    (`class TestShelf(IOManagerContract)`), and write `make_io_manager`.
     """
 
     #: Values that the manager can keep: at least two, all different. What it is not made for is left out here.
