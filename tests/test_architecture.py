@@ -21,7 +21,11 @@ DEFERRED = {
 }
 
 #: Imports for annotations alone that point up: what a public signature has to name. Keep this list short.
-TYPE_ONLY_UPWARD: set[tuple[str, str]] = set()
+TYPE_ONLY_UPWARD = {
+    # execute_in_process, of a job, of a graph, and of a graph under an alias
+    (f"treadle.definitions.{module}", "treadle.results")
+    for module in ("compose", "graph", "job")
+}
 
 FORBIDDEN_NAMES = {"util", "core", "common", "base", "helper", "manager", "misc", "shared", "stuff"}
 

@@ -19,7 +19,10 @@ DECORATORS = """
 """.split()
 
 
-@pytest.mark.parametrize("name", sorted(later.NAMES - set(DECORATORS)))
+DEFINERS = ["AssetSpec", "ScheduleDefinition", "SensorDefinition", "SourceAsset", "define_asset_job"]
+
+
+@pytest.mark.parametrize("name", sorted(later.NAMES - set(DECORATORS) - set(DEFINERS)))
 def test_name_of_a_later_stage_can_be_imported_and_refuses_to_be_called(name: str) -> None:
     found = getattr(treadle, name)
     with pytest.raises(NotInThisVersionError) as caught:
@@ -46,6 +49,20 @@ def test_decorator_of_a_later_stage_puts_the_function_aside_with_a_warning(name:
     assert repr(left) == f'<{name} "prices": not in Treadle yet>'
 
 
+@pytest.mark.parametrize("name", DEFINERS)
+@pytest.mark.parametrize("arguments", [{"name": "nightly"}, {}])
+def test_what_only_defines_something_puts_it_aside_with_a_warning(name: str, arguments: dict[str, str]) -> None:
+    with pytest.warns(later.LaterStageWarning) as told:
+        left = getattr(treadle, name)(**arguments)
+    what = f'{name} "nightly"' if arguments else name
+    assert str(told[0].message).startswith(f"{what} is not in Treadle yet: ")
+    assert told[0].filename == __file__
+    with pytest.raises(NotInThisVersionError, match=f"{what}.* is not in Treadle yet: "):
+        left.name
+    with pytest.raises(NotInThisVersionError):
+        left()
+
+
 def test_what_was_put_aside_is_refused_where_it_is_handed_in() -> None:
     with pytest.warns(later.LaterStageWarning):
 
@@ -67,7 +84,7 @@ def test_no_name_is_both_there_and_yet_to_come() -> None:
 
 def test_sentence_says_what_it_comes_with() -> None:
     with pytest.raises(NotInThisVersionError, match="schedules come in a later version"):
-        treadle.ScheduleDefinition(cron_schedule="0 0 * * *")
+        treadle.build_schedule_context()
     with pytest.raises(NotInThisVersionError, match="Pipes comes in a later version"):
         treadle.PipesSubprocessClient()
 
@@ -141,3 +158,12 @@ def test_import_of_treadle_does_not_make_later_names() -> None:
 def test_misspelt_later_name_is_suggested() -> None:
     with pytest.raises(AttributeError, match="Did you mean 'AssetSelection'"):
         treadle.AssetSelecton
+
+
+@pytest.mark.parametrize("parameter", ["partitions_def", "automation_condition"])
+def test_parameter_of_a_later_stage_is_refused_by_the_job(parameter: str) -> None:
+    @treadle.graph
+    def nothing() -> None: ...
+
+    with pytest.raises(NotInThisVersionError, match=rf'job "nothing": {parameter}=\.\.\. is not in Treadle yet'):
+        treadle.JobDefinition(graph_def=nothing, **{parameter: object()})

@@ -400,29 +400,29 @@ def test_value_of_a_type_passes(annotation: Any, value: object) -> None:
 @pytest.mark.parametrize(
     ("annotation", "value", "description"),
     [
-        (int, "a", "Value 'a' of python type \"str\" must be an int."),
-        (float, 1, 'Value 1 of python type "int" must be a float.'),
-        (float, True, 'Value True of python type "bool" must be a float.'),
-        (str, b"", "Value b'' of python type \"bytes\" must be a string."),
-        (bool, 0, 'Value 0 of python type "int" must be a bool.'),
+        (int, "a", 'Value "a" of python type "str" must be a int.'),
+        (float, 1, 'Value "1" of python type "int" must be a float.'),
+        (float, True, 'Value "True" of python type "bool" must be a float.'),
+        (str, b"", 'Value "b\'\'" of python type "bytes" must be a string.'),
+        (bool, 0, 'Value "0" of python type "int" must be a bool.'),
         (type(None), 0, "must be None"),
-        (list[int], (1,), 'Value (1,) of python type "tuple" must be a list.'),
-        (list[int], [1, "a"], "Element 1: Value 'a' of python type \"str\" must be an int."),
-        (list[list[int]], [[1], [2, None]], 'Element 1: Element 1: Value None of python type "NoneType"'),
+        (list[int], (1,), 'Value "(1,)" of python type "tuple" must be a list.'),
+        (list[int], [1, "a"], 'Element 1: Value "a" of python type "str" must be a int.'),
+        (list[list[int]], [[1], [2, None]], 'Element 1: Element 1: Value "None" of python type "NoneType"'),
         (dict[str, int], [], "must be a dict."),
-        (dict[str, int], {1: 1}, 'Key 1: Value 1 of python type "int" must be a string.'),
-        (dict[str, int], {"a": "b"}, "Value of key 'a': Value 'b' of python type \"str\" must be an int."),
+        (dict[str, int], {1: 1}, 'Key 1: Value "1" of python type "int" must be a string.'),
+        (dict[str, int], {"a": "b"}, 'Value of key \'a\': Value "b" of python type "str" must be a int.'),
         (tuple[int, str], [1, "a"], "must be a tuple."),
         (tuple[int, str], (1,), "must be a tuple of 2 members, Tuple[Int,String]; it has 1."),
-        (tuple[int, str], (1, 2), 'Member 1: Value 2 of python type "int" must be a string.'),
+        (tuple[int, str], (1, 2), 'Member 1: Value "2" of python type "int" must be a string.'),
         (set[int], frozenset([1]), "must be a set."),
-        (set[int], {"a"}, "Item 'a': Value 'a' of python type \"str\" must be an int."),
-        (t.Optional[int], "a", "must be an int."),
+        (set[int], {"a"}, 'Item \'a\': Value "a" of python type "str" must be a int.'),
+        (t.Optional[int], "a", "must be a int."),
         (dict, [], "must be an instance of dict."),
         (Jet, Plane(), f"must be an instance of {__name__}.Jet."),
         (Row, {"id": 1}, "must be a dict with the keys ['id', 'name']."),
-        (EVEN, 3, 'Value 3 of python type "int" does not pass the check of its type.'),
-        (types.List[EVEN], [2, 3], "Element 1: Value 3"),
+        (EVEN, 3, 'Value "3" of python type "int" does not pass the check of its type.'),
+        (types.List[EVEN], [2, 3], 'Element 1: Value "3"'),
     ],
 )
 def test_value_of_another_type_fails_and_is_told_why(annotation: Any, value: object, description: str) -> None:
@@ -683,7 +683,7 @@ def test_several_classes_make_one_type() -> None:
     assert (made.display_name, made.typing_type) == ("Union[int, float]", t.Union[int, float])
     assert made.type_check(CONTEXT, 1.5) is PASSED
     assert made.type_check(CONTEXT, "a").description == (
-        "Value 'a' of python type \"str\" must be an instance of int or float."
+        'Value "a" of python type "str" must be an instance of int or float.'
     )
 
 

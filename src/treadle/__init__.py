@@ -495,9 +495,6 @@ if TYPE_CHECKING:
         DagsterUnmetExecutorRequirementsError as DagsterUnmetExecutorRequirementsError,
     )
     from treadle.errors import (
-        TreadleWiringWarning as TreadleWiringWarning,
-    )
-    from treadle.errors import (
         DagsterUserCodeExecutionError as DagsterUserCodeExecutionError,
     )
     from treadle.errors import (
@@ -511,6 +508,9 @@ if TYPE_CHECKING:
     )
     from treadle.errors import (
         SerializableErrorInfo as SerializableErrorInfo,
+    )
+    from treadle.errors import (
+        TreadleWiringWarning as TreadleWiringWarning,
     )
     from treadle.events import (
         DagsterEvent as DagsterEvent,

@@ -217,5 +217,5 @@ def _make_loggers(job: JobDefinition, config: ResolvedConfig, run_id: str, is_qu
         try:
             made.append(definition.make(InitLoggerContext(logger_config, definition, job, run_id), key))
         except CheckError as error:
-            raise DagsterInvalidDefinitionError(str(error)) from error
+            raise DagsterInvalidDefinitionError(f'job "{job.name}": {error}') from error
     return made

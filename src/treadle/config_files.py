@@ -96,7 +96,9 @@ def file_relative_path(dunderfile: str, relative_path: str) -> str:
 
 def _read_list(parameter: str, given: Any, kind: type | tuple[type, ...]) -> list[Any]:
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise ParameterCheckError(f'Param "{parameter}" is not a list. Got {given!r} (a {type(given).__name__}).')
+        raise ParameterCheckError(
+            f'Param "{parameter}" is not a list. Got {given!r} (a {type(given).__name__}). For one write [{given!r}].'
+        )
     for member in given:
         if not isinstance(member, kind) or (isinstance(member, tuple) and len(member) != 2):
             wanted = "pairs of a package and the name of a file in it" if kind is tuple else "str"

@@ -468,7 +468,14 @@ class InitResourceContext:
         self._log = log
         self.instance = instance
         self.run = run
-        self.event_loop = event_loop
+        self._event_loop = event_loop
+
+    @property
+    def event_loop(self) -> Any:
+        """The event loop that async ops will run on, made when it is first asked for; None outside a run."""
+        if callable(self._event_loop):
+            self._event_loop = self._event_loop()
+        return self._event_loop
 
     @property
     def resources(self) -> Any:
@@ -500,7 +507,7 @@ class InitResourceContext:
         """The same context with another config."""
         return InitResourceContext(
             config, self.resource_def, self._resources, self.all_resource_defs, self._log, self.instance, self.run,
-            self.event_loop,
+            self._event_loop,
         )  # fmt: skip
 
 

@@ -227,6 +227,13 @@ class DagsterInvalidMetadata(DagsterError):
     """A metadata value cannot be converted, or a metadata key was given twice."""
 
 
+def _nearest(name: str, valid: Sequence[str]) -> str:
+    from difflib import get_close_matches  # `names.nearest` is above this module, which imports nothing of ours
+
+    found = get_close_matches(name, valid, n=1)
+    return f' Did you mean "{found[0]}"?' if found else ""
+
+
 class DagsterUnknownResourceError(DagsterError, AttributeError):
     """A resource was asked for that is not among the required ones."""
 
@@ -236,7 +243,8 @@ class DagsterUnknownResourceError(DagsterError, AttributeError):
         super().__init__(
             f"Unknown resource `{resource_name}`. Specify `{resource_name}` as a required resource key of the "
             f"definition that uses it (required_resource_keys={{{resource_name!r}}}), or as a parameter with a "
-            f"resource annotation. Available here: {', '.join(self.available) or 'none'}.",
+            f"resource annotation.{_nearest(resource_name, self.available)} Available here: "
+            f"{', '.join(self.available) or 'none'}.",
             *args,
         )
 

@@ -142,7 +142,7 @@ class OutputContext(_IOContext):
             return self.get_run_scoped_output_identifier()
         if self.mapping_key:
             raise CheckError(
-                f'Mapping key and version both provided for output "{self.name}" of step "{self.step_key}". Values of '
+                f"Mapping key and version both provided for output '{self.name}' of step '{self.step_key}'. Values of "
                 f"dynamic outputs have no version."
             )
         return ["versioned_outputs", version, self.step_key, self.name]

@@ -151,14 +151,27 @@ def refuse(what: str, part: str, advice: str = "") -> NoReturn:
     raise NotInThisVersionError(f"{_sentence(what, part)} {advice}" if advice else _sentence(what, part))
 
 
-#: These stand above functions that nobody calls while a file loads. The function is put aside with a warning, so that
-#: the jobs of the same file can be used; whoever uses what is left of it is refused.
+#: parameters of today's definitions that belong to later stages
+_PARAMETERS = {"partitions_def": "PartitionsDefinition", "automation_condition": "AutomationCondition"}
+
+
+def refuse_given(what: str, **given: object) -> None:
+    """Refuse parameters of later stages, for those that are given."""
+    for parameter, value in given.items():
+        if value is not None:
+            refuse(f"{what}: {parameter}=...", _PARAMETERS[parameter])
+
+
+#: These define something and do nothing by themselves, mostly above functions that nobody calls while a file loads.
+#: What they define is put aside with a warning, so that the jobs of the same file can be used; whoever uses what is
+#: left of it is refused.
 _DECORATORS = frozenset(
     """
     asset asset_check asset_sensor graph_asset graph_multi_asset multi_asset multi_asset_check multi_asset_sensor
     multi_observable_source_asset observable_source_asset run_failure_sensor run_status_sensor schedule sensor
     """.split()
 )
+_DEFINERS = frozenset("AssetSpec ScheduleDefinition SensorDefinition SourceAsset define_asset_job".split())
 
 
 class NotYet(type):
@@ -180,11 +193,15 @@ class NotYet(type):
         refuse(f"{cls._what}{tail}", cls._part)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls.__name__ not in _DECORATORS or cls._what != cls.__name__:
+        name = cls.__name__
+        if cls._what == name and name in _DEFINERS:
+            given = kwargs.get("name", args[0] if args else None)
+            return _put_aside(name, given if isinstance(given, str) else None, __name__)
+        if cls._what != name or name not in _DECORATORS:
             cls.refuse()
         if len(args) == 1 and not kwargs and isinstance(args[0], FunctionType):
-            return _put_aside(cls.__name__, args[0])
-        return lambda fn: _put_aside(cls.__name__, fn)
+            return _put_aside(name, args[0].__name__, args[0].__module__)
+        return lambda fn: _put_aside(name, getattr(fn, "__name__", None), getattr(fn, "__module__", __name__))
 
     def __getattr__(cls, name: str) -> NoReturn:
         if name.startswith("__"):  # what Python and its tools ask of anything
@@ -206,12 +223,11 @@ def _make(name: str, what: str, part: str, module: str) -> NotYet:
     return NotYet(name, (), body)
 
 
-def _put_aside(decorator: str, fn: Any) -> NotYet:
-    """What is left of a function below a decorator of a later stage."""
-    name = getattr(fn, "__name__", decorator)
-    what = f'{decorator} "{name}"'
-    warnings.warn(_sentence(what, decorator), LaterStageWarning, stacklevel=3)
-    return _make(name, what, decorator, fn.__module__)
+def _put_aside(part: str, name: str | None, module: str) -> NotYet:
+    """What is left of something that was defined by `part`, a name of the table."""
+    what = f'{part} "{name}"' if name else part
+    warnings.warn(_sentence(what, part), LaterStageWarning, stacklevel=3)
+    return _make(name or part, what if name else f"what {part} defined", part, module)
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,9 @@ RESERVED_NAMES = frozenset(
 UNKNOWN_KEY = "?"
 
 
+_NAMELESS = " A lambda has no name: give one with name=..., or write a function."
+
+
 def is_valid_name(name: object) -> bool:
     """True for a non-empty ASCII word of letters, digits and underscores."""
     return isinstance(name, str) and NAME_PATTERN.fullmatch(name) is not None
@@ -55,12 +58,13 @@ def check_key(name: str, what: str) -> str:
     """Like `check_name`, but reserved words are allowed: for ports and mapping keys."""
     if keyword.iskeyword(name):
         raise DagsterInvalidDefinitionError(
-            f'"{name}" is not a valid name for {what}: it conflicts with a Python keyword.'
+            f'"{name}" is not a valid name for {what}: it conflicts with a Python keyword. Choose another name, for '
+            f'example "{name}_".'
         )
     if not is_valid_name(name):
         raise DagsterInvalidDefinitionError(
             f'"{name}" is not a valid name for {what}. It must be in regex ^[A-Za-z0-9_]+$: letters, digits and '
-            f"underscores only, at least one of them."
+            f"underscores only, at least one of them.{_NAMELESS if name == '<lambda>' else ''}"
         )
     return name
 

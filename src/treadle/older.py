@@ -180,7 +180,10 @@ def _in_mode(target: Any, mode: str | ModeDefinition | None) -> JobDefinition:
     if isinstance(target, GraphDefinition):
         target = target.to_job()
     if not isinstance(target, JobDefinition):
-        raise ParameterCheckError(f'Param "pipeline" is not a job. Got {target!r} (type {type(target).__name__}).')
+        raise ParameterCheckError(
+            f'Param "pipeline" is not a job. Got {target!r} (type {type(target).__name__}). '
+            f"Give a job, a graph or a pipeline."
+        )
     if isinstance(mode, ModeDefinition):
         return mode.bind(target)
     if mode is None:

@@ -143,11 +143,13 @@ def _extras(output: Output[Any] | DynamicOutput[Any]) -> str:
     return f", metadata={show(output.metadata)}" if output.metadata else ""
 
 
-def check_mapping_key(key: str) -> str:
+def check_mapping_key(key: object) -> str:
     """Return the key of a branch, or say what is wrong with it and what would do."""
-    if isinstance(key, str) and NAME_PATTERN.fullmatch(key) is not None and not iskeyword(key):
+    if not isinstance(key, str):
+        check_param(key, str, "mapping_key", "DynamicOutput", "Write str(...) around it.")
+    elif NAME_PATTERN.fullmatch(key) is not None and not iskeyword(key):
         return str.__str__(key)  # a member of a str Enum says its value
-    check_param(key, str, "mapping_key", "DynamicOutput", "Write str(...) around it.")
+    key = str(key)
     if not iskeyword(key):
         allowed = re.sub(r"[^A-Za-z0-9_]+", "_", key).strip("_") or "branch_1"
         raise DagsterInvalidDefinitionError(
@@ -366,7 +368,7 @@ class Backoff(Enum):
 class Jitter(Enum):
     """How the wait is spread at random, so that many retries do not come at once.
 
-    FULL: anything between no wait and the whole wait. PLUS_MINUS: the wait, up to the whole of it more or less.
+    FULL: anything between no wait and the whole wait. PLUS_MINUS: the wait, up to `delay` more or less.
     """
 
     FULL = "FULL"
@@ -418,7 +420,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             import random
 
             rand = random.random()
-        return wait * rand * (2 if self.jitter is Jitter.PLUS_MINUS else 1)
+        return wait * rand if self.jitter is Jitter.FULL else wait + (2 * rand - 1) * self.delay
 
 
 def _check_count(number: int, where: str, error: type[Exception]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from treadle import names
 from treadle.errors import CheckError, DagsterError, DagsterInvariantViolationError
@@ -472,9 +472,12 @@ class ExecutionResult(OlderRunMembers):
         """The part of the run below one node of the job; DagsterInvariantViolationError for an unknown name."""
         return self._whole.result_for_node(name)
 
-    def __getattr__(self, name: str) -> Any:
-        near = "" if name.startswith("_") else names.nearest(name, (each for each in dir(type(self)) if each[0] != "_"))
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{near}")
+    if not TYPE_CHECKING:  # a type checker knows what there is, and would take this for leave to ask for anything
+
+        def __getattr__(self, name: str) -> NoReturn:
+            is_ours = name.startswith("_")
+            near = "" if is_ours else names.nearest(name, (each for each in dir(type(self)) if each[0] != "_"))
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{near}")
 
     # -- texts
 

@@ -73,6 +73,8 @@ def load_job(target: str, working_directory: str | None = None) -> JobDefinition
     folder = Path(working_directory) if working_directory else Path.cwd()
     if wanted.is_file or (folder / wanted.place).is_file():
         return find_job(import_file(wanted.place, folder), wanted)
+    if (folder / wanted.place).is_dir() and not wanted.place.replace(".", "").isidentifier():
+        raise _folder_named(wanted.place, folder / wanted.place)
     module = import_module(wanted.place, folder)
     if _file_of(module) is None and (folder / wanted.place).is_dir():
         raise _folder_named(wanted.place, folder / wanted.place)

@@ -216,7 +216,10 @@ def _check_arity(fn: object, where: str) -> None:
 
 
 def _told(value: object) -> str:
-    return f'Value {show(value)} of python type "{name_of(type(value))}"'
+    shown = show(value)
+    if isinstance(value, str) and shown[-1] in "'\"":  # no quotes in quotes
+        shown = shown[1:-1]
+    return f'Value "{shown}" of python type "{name_of(type(value))}"'
 
 
 def instance_check(cls: type) -> FastCheck:

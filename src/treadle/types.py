@@ -53,7 +53,9 @@ __all__ = [
 T_Class = TypeVar("T_Class", bound=type)
 
 ANY_TYPE: typing.Final = AnyType()
-INT_TYPE: typing.Final = ScalarType("Int", int, "an int", schema.INT)
+INT_TYPE: typing.Final = ScalarType(
+    "Int", int, "a int", schema.INT
+)  # as the original says it: programs look for these words
 FLOAT_TYPE: typing.Final = ScalarType("Float", float, "a float", schema.FLOAT)
 STRING_TYPE: typing.Final = ScalarType("String", str, "a string", schema.STRING)
 BOOL_TYPE: typing.Final = ScalarType("Bool", bool, "a bool", schema.BOOL)

@@ -304,6 +304,7 @@ def test_hook_context_knows_what_it_was_given() -> None:
     assert (context.op.name, context.op.definition) == ("some_op", some_op)
     assert build_hook_context(op=some_op.alias("other")).op.name == "other"
     assert isinstance(context.log, logging.Logger)
+    assert context.log is context.log
 
 
 @pytest.mark.parametrize("name", ["run_id", "job_name", "op"])
@@ -363,6 +364,21 @@ def test_hook_is_called_with_its_resources(decorator: Any) -> None:
     for wrong in (3, build_op_context()):
         with pytest.raises(ParameterCheckError, match='Hook "tells": Param "context" is not a HookContext'):
             tells(wrong)
+
+
+def test_hook_may_call_another_with_the_context_of_its_run() -> None:
+    seen = []
+
+    @success_hook(required_resource_keys={"chat"})
+    def inner(context: HookContext) -> None:
+        seen.append((context.step_key, context.hook_def.name))
+
+    @success_hook
+    def outer(context: HookContext) -> None:
+        inner(context)
+
+    assert some_job.with_hooks({outer}).execute_in_process().success
+    assert seen == [("some_op", "outer")]
 
 
 def test_event_list_hook_is_called_with_the_events_too() -> None:
@@ -573,6 +589,11 @@ def test_io_context_may_be_told_of_an_asset_and_a_partition(build: Any) -> None:
 def test_metadata_goes_by_one_name(build: Any) -> None:
     with pytest.raises(CheckError, match='give "definition_metadata", or "metadata", its older name, but not both'):
         build(metadata={"a": 1}, definition_metadata={"a": 1})
+
+
+def test_io_context_takes_the_resources_of_another_context() -> None:
+    other = build_op_context(resources={"a": 1})
+    assert build_output_context(resources=other.resources).resources.a == 1
 
 
 def test_upstream_output_has_to_be_a_context() -> None:

@@ -38,7 +38,9 @@ def total(numbers: list[int]) -> int:
 
 class TestUninvoked:
     def test_modified_op_that_is_not_called_is_told(self) -> None:
-        with pytest.warns(UserWarning, match='received an uninvoked op or graph: "(first|second)" was given an alias') as told:
+        with pytest.warns(
+            UserWarning, match='received an uninvoked op or graph: "(first|second)" was given an alias'
+        ) as told:
 
             @job
             def forgetful() -> None:
@@ -165,3 +167,16 @@ def test_job_knows_its_nodes_at_any_depth() -> None:
         inner()
 
     assert [outer.has_node(name) for name in ("inner", "deep", "one", "add")] == [True, True, True, False]
+
+
+def test_input_mappings_come_in_the_order_of_the_graphs_inputs() -> None:
+    @op
+    def take(a: Any, b: Any) -> Any:
+        return a, b
+
+    @graph
+    def maps(second: Any, first: Any) -> Any:
+        return take(first, b=second)
+
+    assert [mapping.graph_input_name for mapping in maps.input_mappings] == ["second", "first"]
+    assert maps.execute_in_process(input_values={"first": 1, "second": 2}).output_value() == (1, 2)

@@ -367,7 +367,7 @@ def test_yield_for_execution_replaces_the_three_others(is_decorated: bool) -> No
 
 
 def test_context_is_at_hand_once_the_resource_is_open() -> None:
-    with pytest.raises(CheckError, match="before the resource was initialised"):
+    with pytest.raises(CheckError, match="Attempted to get context before resource was initialized"):
         Client(port=1).get_resource_context()
     assert opened(Client(port=1)).get_resource_context().resource_config == {"port": 1, "host": "here"}
 

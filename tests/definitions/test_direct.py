@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from treadle import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
+    DagsterResourceFunctionError,
     DagsterType,
     DagsterTypeCheckDidNotPass,
     DagsterUnknownResourceError,
@@ -438,10 +440,31 @@ def test_plain_function_may_return_a_generator_or_an_awaitable() -> None:
     async def several() -> AsyncIterator[Output[int]]:
         yield Output(1)
 
-    ops = [op(name="later")(fn) for fn in (lambda: (Output(n) for n in (1,)), lambda: soon(), lambda: several())]
+    class Once:
+        def __init__(self) -> None:
+            self.values = [Output(1)]
+
+        def __aiter__(self) -> Once:
+            return self
+
+        async def __anext__(self) -> Output[int]:
+            if not self.values:
+                raise StopAsyncIteration
+            return self.values.pop()
+
+    makers: list[Callable[[], Any]] = [lambda: (Output(n) for n in (1,)), soon, several, Once]
+    ops = [op(name="later")(lambda make=make: make()) for make in makers]
     assert list(ops[0]()) == [Output(1)]
     assert asyncio.run(ops[1]()) == 1
-    assert collected(ops[2]()) == [Output(1)]
+    assert collected(ops[2]()) == collected(ops[3]()) == [Output(1)]
+
+
+def test_async_generator_implies_outputs_that_carry_nothing() -> None:
+    @op(out=Out(Nothing))
+    async def works() -> AsyncIterator[AssetMaterialization]:
+        yield AssetMaterialization("m")
+
+    assert collected(works()) == [AssetMaterialization("m"), Output(None)]
 
 
 def test_outputs_that_carry_nothing_are_implied() -> None:
@@ -858,6 +881,33 @@ def test_resource_to_tear_down_needs_a_with_block() -> None:
         enters(context, 1)
     del context
     assert SAID == ["open front", "close front"]
+
+
+class Session(ConfigurableResource[Any]):
+    """Is opened and closed on an event loop."""
+
+    @asynccontextmanager
+    async def yield_for_execution(self, context: InitResourceContext) -> AsyncIterator[Any]:  # type: ignore[override]
+        SAID.append("open")
+        yield asyncio.get_running_loop()
+        SAID.append("close")
+
+
+def test_async_resource_is_open_on_the_event_loop_that_was_given() -> None:
+    @op(required_resource_keys={"session"})
+    async def asks(context: OpExecutionContext) -> Any:
+        return context.resources.session is asyncio.get_running_loop()
+
+    with closing(asyncio.new_event_loop()) as loop:
+        with build_op_context(resources={"session": Session()}, event_loop=loop) as context:
+            assert context.event_loop is loop
+            assert loop.run_until_complete(asks(context))
+            assert SAID == ["open"]
+        assert SAID == ["open", "close"]
+    with pytest.raises(
+        DagsterResourceFunctionError, match="Unable to handle resource with async def yield_for_execution"
+    ):
+        build_op_context(resources={"session": Session()})
 
 
 def test_anything_may_be_a_resource() -> None:

@@ -120,6 +120,7 @@ def test_temporary_copy_is_apart_and_can_be_deleted(manager: LocalFileManager) -
     assert copy != Path(handle.path)
     assert copy.suffix == ".csv"
     assert copy.read_bytes() == b"data"
+    assert manager.copy_handle_to_local_temp(handle) != str(copy)
     manager.delete_local_temp()
     assert not copy.exists()
     assert Path(handle.path).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,19 @@ from treadle import (
     ConfigurableResource,
     DagsterInstance,
     DagsterInvalidDefinitionError,
+    DagsterType,
     Definitions,
-    DynamicOut,
-    DynamicOutput,
+    FilesystemIOManager,
+    GraphIn,
     In,
     InMemoryIOManager,
+    InputManager,
+    IOManager,
     Nothing,
     Out,
     ResourceDefinition,
+    RunConfig,
+    dagster_type_loader,
     fs_io_manager,
     graph,
     input_manager,
@@ -96,8 +102,13 @@ def test_message_shows_what_was_given() -> None:
         alone.to_job().execute_in_process(resources={"io_manager": 5})
 
 
-def test_definitions_refuse_it_when_the_job_is_asked_for() -> None:
-    definitions = Definitions(jobs=[alone.to_job(resource_defs={"io_manager": 5})])
+def test_job_is_refused_when_it_is_made() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="io manager with key 'io_manager'"):
+        alone.to_job(resource_defs={"io_manager": 5})
+
+
+def test_what_definitions_bind_is_checked_too() -> None:
+    definitions = Definitions(jobs=[alone.to_job()], resources={"io_manager": 5})
     with pytest.raises(DagsterInvalidDefinitionError, match="io manager with key 'io_manager'"):
         definitions.resolve_job_def("alone")
 
@@ -107,12 +118,11 @@ def test_key_that_an_op_requires_as_a_resource_too_is_checked() -> None:
     def both(context: Any) -> int:
         return 1
 
-    @job(resource_defs={"io_manager": 5})
-    def odd() -> None:
-        both()
-
     with pytest.raises(DagsterInvalidDefinitionError, match="io manager with key 'io_manager'"):
-        odd.execute_in_process()
+
+        @job(resource_defs={"io_manager": 5})
+        def odd() -> None:
+            both()
 
 
 @pytest.mark.parametrize("value", [seven, InMemoryIOManager(), mem_io_manager], ids=lambda value: type(value).__name__)
@@ -157,10 +167,6 @@ def test_single_input_that_carries_nothing_can_be_given_by_position() -> None:
     def third(number: int) -> int:
         return number
 
-    @op(out=DynamicOut())
-    def unused() -> Any:
-        yield DynamicOutput(1, "a")
-
     @job
     def ordered() -> None:
         second(first())
@@ -178,3 +184,86 @@ def test_several_inputs_that_carry_nothing_are_given_by_name() -> None:
         @job
         def unordered() -> None:
             last(one(), one.alias("two")())
+
+
+# -- what managers may do
+
+
+def test_manager_may_load_what_a_step_without_a_value_left_elsewhere() -> None:
+    class Found(IOManager):
+        def handle_output(self, context: Any, obj: Any) -> None:
+            raise AssertionError("there is nothing to keep")
+
+        def load_input(self, context: Any) -> Any:
+            return (context.upstream_output.step_key, 5)
+
+    @op
+    def writes_a_table() -> None: ...
+
+    @op(out={})
+    def reads_it(table: Any) -> None:
+        assert table == ("writes_a_table", 5)
+
+    with pytest.warns(UserWarning, match="A Nothing output carries no value"):
+
+        @graph
+        def by_table() -> None:
+            reads_it(writes_a_table())
+
+    assert by_table.to_job(resource_defs={"io_manager": Found()}).execute_in_process().success
+    with pytest.raises(DagsterInvalidDefinitionError, match="of type Nothing and carries none"):
+        by_table.execute_in_process()
+
+
+def test_function_of_an_input_manager_may_give_one() -> None:
+    class Four(InputManager):
+        def load_input(self, context: Any) -> Any:
+            return (context.name, 4)
+
+    @input_manager
+    def four() -> InputManager:
+        return Four()
+
+    @op(ins={"number": In(input_manager_key="loader")})
+    def take_pair(number: Any) -> Any:
+        return number
+
+    @job(resource_defs={"loader": four})
+    def loading_four() -> None:
+        take_pair()
+
+    assert loading_four.execute_in_process().output_for_node("take_pair") == ("number", 4)
+
+
+def test_loader_of_a_type_sees_the_resources_that_it_asked_for() -> None:
+    @dagster_type_loader(str, required_resource_keys={"greeting"})
+    def greet(context: Any, name: str) -> str:
+        return f"{context.resources.greeting} {name}"
+
+    greeted = DagsterType(lambda _, value: isinstance(value, str), "Greeted", loader=greet)
+
+    @op(ins={"text": In(greeted)})
+    def say(text: Any) -> Any:
+        return text
+
+    @graph(ins={"given": GraphIn()})
+    def saying(given: Any) -> None:
+        say(given)
+
+    @job(resource_defs={"greeting": "hello"})
+    def directly() -> None:
+        say()
+
+    config = {"ops": {"say": {"inputs": {"text": "you"}}}}
+    assert directly.execute_in_process(config).output_for_node("say") == "hello you"
+    made = saying.to_job(resource_defs={"greeting": "good day"})
+    assert made.execute_in_process({"inputs": {"given": "you"}}).output_for_node("say") == "good day you"
+    with pytest.raises(DagsterInvalidDefinitionError, match="resource with key 'greeting' required by the loader"):
+        saying.to_job().execute_in_process({"inputs": {"given": "you"}})
+
+
+def test_folder_of_the_filesystem_manager_can_come_from_run_config(tmp_path: Path) -> None:
+    made = alone.to_job(resource_defs={"io_manager": FilesystemIOManager.configure_at_launch()})
+    config = RunConfig(resources={"io_manager": FilesystemIOManager(base_dir=str(tmp_path))})
+    result = made.execute_in_process(config)
+    assert (tmp_path / result.run_id / "one" / "result").exists()

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from treadle import (
+    ConfigurableResource,
+    DagsterInstance,
+    DagsterLogManager,
+    DagsterRun,
+    InMemoryIOManager,
+    mem_io_manager,
+)
 from treadle.contexts import InitResourceContext
-from treadle.definitions.opening import OpenResources, Resources, open_resources
+from treadle.definitions.opening import OpenResources, Resources, build_resources, open_resources
 from treadle.definitions.resources import ResourceDefinition, resource
 from treadle.errors import (
     DagsterInvalidConfigError,
     DagsterResourceFunctionError,
     DagsterUnknownResourceError,
+    ParameterCheckError,
 )
+from treadle.runs import make_run_id
 
 Making = Callable[..., InitResourceContext]
 
@@ -144,3 +155,87 @@ def test_unknown_resource_is_refused_with_what_there_is() -> None:
     assert hasattr(resources, "db")
     assert not hasattr(resources, "other")
     assert repr(resources) == "Resources(db=1)"
+
+
+# -- by hand ----------------------------------------------------------------------------------------------------------
+
+
+def test_resources_can_be_built_for_a_with_block(doors: Doors) -> None:
+    class Town(ConfigurableResource[Any]):
+        name: str
+
+    number = resource(config_schema={"n": int}, required_resource_keys={"door"})(
+        lambda context: (context.resource_config["n"], context.resources.door)
+    )
+    given = {
+        "door": doors.door("door"),
+        "number": number,
+        "plain": {"a": 1},
+        "town": Town(name="Pisa"),
+        "io": mem_io_manager,
+    }
+    with build_resources(given, resource_config={"number": {"config": {"n": 3}}}) as built:
+        assert (built.door, built.number, built.plain, built.town.name) == ("DOOR", (3, "DOOR"), {"a": 1}, "Pisa")
+        assert isinstance(built.io, InMemoryIOManager)
+        with pytest.raises(DagsterUnknownResourceError, match="Available here: door, io, number, plain, town"):
+            _ = built.other
+        assert doors.said == ["open door"]
+    assert doors.said == ["open door", "close door"]
+
+
+def test_built_resources_see_instance_log_and_run(doors: Doors) -> None:
+    sees = resource(lambda context: (context.instance, context.log, context.run, context.event_loop))
+    with build_resources({"it": sees}) as built:
+        instance, log, run, loop = built.it
+        assert isinstance(instance, DagsterInstance)
+        assert isinstance(log, DagsterLogManager)
+        assert run is loop is None
+    mine, loop = DagsterInstance.ephemeral(), object()
+    run = DagsterRun(job_name="j", run_id=make_run_id())
+    with build_resources({"it": sees}, instance=mine, dagster_run=run, log_manager=log, event_loop=loop) as built:
+        assert built.it == (mine, log, run, loop)
+
+
+def test_instance_of_built_resources_is_cleaned_up() -> None:
+    with build_resources({"folder": resource(lambda context: context.instance.storage_directory())}) as built:
+        folder = Path(built.folder).parent
+        assert folder.exists()
+    assert not folder.exists()
+
+
+def test_built_resources_are_closed_whatever_happens(doors: Doors) -> None:
+    with pytest.raises(ZeroDivisionError), build_resources({"a": doors.door("a")}):
+        raise ZeroDivisionError
+    broken = build_resources({"a": doors.door("a"), "b": doors.locked(KeyError("key"))})
+    with pytest.raises(DagsterResourceFunctionError, match='"b" failed to start'), broken:
+        pass
+    assert doors.said == ["open a", "close a"] * 2
+
+
+def test_teardown_of_a_built_resource_that_fails_is_logged(doors: Doors, capsys: pytest.CaptureFixture[str]) -> None:
+    with build_resources({"a": doors.door("a", stuck=ValueError("stuck")), "b": doors.door("b", "a")}):
+        pass
+    assert doors.said == ["open a", "open b", "close b", "close a"]
+    assert 'Teardown of resource "a" failed: ValueError: stuck' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, 'Missing required config entry "it" at the root'),
+        ({"it": {"config": {"n": "text"}}}, "root:it:config:n"),
+        ({"it": {"config": {"n": 1}}, "other": {}}, 'unexpected config entry "other" at the root'),
+    ],
+)
+def test_config_of_built_resources_is_checked(config: Any, message: str) -> None:
+    needy = resource(config_schema={"n": int})(lambda context: None)
+    built = build_resources({"it": needy}, resource_config=config)
+    with pytest.raises(DagsterInvalidConfigError, match=f"(?s)Error in config for resources.*{message}"), built:
+        pass
+
+
+@pytest.mark.parametrize("argument", ["resources", "instance"])
+def test_arguments_of_build_resources_are_checked(argument: str) -> None:
+    built = build_resources(**{"resources": {}, argument: 3})  # type: ignore[arg-type]
+    with pytest.raises(ParameterCheckError, match=f'build_resources: Param "{argument}" is not a'), built:
+        pass

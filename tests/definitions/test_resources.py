@@ -126,6 +126,7 @@ def test_values_are_read_by_key_and_as_attributes() -> None:
     free = make_values_resource()
     assert free.open(context_with(free.process_config({"a": 1})), "r").value.a == 1
     assert free.open(context_with(), "r").value == {}
+    assert free.open(context_with(free.process_config(1)), "r").value == 1
 
 
 # -- annotations --------------------------------------------------------------------------------------------------------

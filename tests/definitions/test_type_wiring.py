@@ -444,7 +444,9 @@ def test_branches_are_compared_where_they_are_mapped_and_where_they_are_collecte
 
 
 def test_list_given_to_an_input_that_is_none_is_refused() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=r'input "value" of "takes_text" gets a list.*list\[String\]'):
+    with pytest.raises(
+        DagsterInvalidDefinitionError, match=r'input "value" of "takes_text" gets a list.*list\[String\]'
+    ):
 
         @job
         def report() -> None:
@@ -523,7 +525,9 @@ def test_member_of_a_fan_in_that_is_an_input_of_the_graph_is_compared() -> None:
         def inside(value: int) -> None:
             takes_texts([value, text()])
 
-    assert warnings_of(define) == ['Graph "inside": its input value (Int) -> the elements of takes_texts.values ([String])']
+    assert warnings_of(define) == [
+        'Graph "inside": its input value (Int) -> the elements of takes_texts.values ([String])'
+    ]
 
 
 @pytest.mark.parametrize("annotation", ["int | str", "Unknown", "typing.Literal[1]"])
@@ -583,7 +587,9 @@ def test_mismatches_can_be_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_misspelt_setting_is_an_error_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREADLE_WIRING", "strct")
-    with pytest.raises(DagsterInvalidDefinitionError, match="TREADLE_WIRING is 'strct', but it must be warn, strict or off"):
+    with pytest.raises(
+        DagsterInvalidDefinitionError, match="TREADLE_WIRING is 'strct', but it must be warn, strict or off"
+    ):
         define_two_mismatches()
 
 

@@ -271,6 +271,26 @@ def _is_meant(python_value: object, value: object) -> bool:
 # -- entries ----------------------------------------------------------------------------------------------------------
 
 
+#: characters of a notation that are read at a glance
+_GLANCE = 240
+
+
+def _shortened(written: str) -> str:
+    """A notation whose inner sections are left out where it is too long to be read at a glance."""
+    if len(written) <= _GLANCE:
+        return written
+    kept: list[str] = []
+    depth = 0
+    for sign in written:
+        depth -= sign == "}"
+        if depth < 2:
+            kept.append(sign)
+        depth += sign == "{"
+        if sign == "{" and depth == 2:
+            kept.append(" ... ")
+    return "".join(kept)
+
+
 def unexpected(place: Place | None, section: Section, names: Iterable[Any], free: Collection[str]) -> EvaluationError:
     """Entries that the section does not have; `free` are the names of its fields that were not given."""
     stack = stack_of(place)
@@ -283,7 +303,7 @@ def unexpected(place: Place | None, section: Section, names: Iterable[Any], free
             near += found
             hints.append(f'"{found[0]}"' if len(unknown) == 1 else f'"{found[0]}" for "{name}"')
     if len(unknown) == 1:
-        what = f'entry "{unknown[0]}" {stack}. Expected: "{notation(section)}".'
+        what = f'entry "{unknown[0]}" {stack}. Expected: "{_shortened(notation(section))}".'
     else:
         what = f'entries "{unknown}" {stack}. Expected: "{sorted(section.fields)}".'
     hint = f" Did you mean {', '.join(hints)}?" if hints else ""

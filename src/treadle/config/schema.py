@@ -521,7 +521,8 @@ def check_argument(name: str, value: object, wanted: type | tuple[type, ...], *,
         kinds = wanted if isinstance(wanted, tuple) else (wanted,)
         expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
         what = f'Every member of "{name}" must be' if each else f'Param "{name}" is not'
-        raise ParameterCheckError(f"{what} a {expected}. Got {value!r} which is type {type(value)}.")
+        advice = f" Write {expected}({value!r})." if each and isinstance(value, str) else ""
+        raise ParameterCheckError(f"{what} a {expected}. Got {value!r} which is type {type(value)}.{advice}")
 
 
 def _stable(value: object) -> str:

@@ -286,6 +286,7 @@ def _refuse_types_of_values(raw: Any) -> None:
     if isinstance(name, str):
         # of Set[Int] the first word, of [Int] the word that users write for it
         word = name.partition("[")[0] or "List"
+        word = word if hasattr(raw, "__getitem__") or "[" in name else f"the DagsterType {name}"
         raise DagsterInvalidDefinitionError(
             f"Cannot use {word} in the context of a config field. It is a type for inputs and outputs, checked when "
             f"values are passed. Please use a python list (e.g. [int]) or Array(int) for a list, a dict of fields or "
@@ -301,6 +302,8 @@ def _reason(raw: Any) -> str | None:
         return f"For one of the names of a Python enum write Enum.from_python_enum({raw.__name__})."
     if isinstance(raw, set | frozenset | tuple):
         return "For a list of values of one type write a list of exactly one config type, as in [int]."
+    if isinstance(raw, str) and raw in ("int", "float", "str", "bool"):
+        return f"Write {raw} without quotes."
     if isinstance(raw, type) and hasattr(raw, "model_fields"):
         return f"To use a pydantic class as config, derive {raw.__name__} from Config."
     return None

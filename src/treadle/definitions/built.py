@@ -51,6 +51,11 @@ class _ByHand:
         return self._scope.values
 
     @property
+    def event_loop(self) -> Any:
+        """The event loop that was given."""
+        return self._scope.event_loop
+
+    @property
     def resource_keys(self) -> frozenset[str]:
         """Keys of the resources that were given."""
         return self._scope.keys

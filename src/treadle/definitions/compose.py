@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, overload
 
 import msgspec
 
@@ -20,6 +20,23 @@ from treadle.errors import (
     DagsterInvariantViolationError,
     ParameterCheckError,
 )
+
+# Of what is called: the inputs, and what a call gives to a type checker, which is the annotated value both in a test and
+# in a graph (call_types.pyi). Only a checker needs the defaults, which make a bare `OpDefinition` mean any op.
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, TypeVar, Unpack
+
+    from treadle.definitions.call_types import RunKeywords
+    from treadle.definitions.job import JobDefinition
+    from treadle.results import ExecuteInProcessResult
+
+    P = ParamSpec("P", default=...)
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R_co = TypeVar("R_co", covariant=True)
 
 # -- edges -----------------------------------------------------------------------------------------------
 
@@ -119,7 +136,8 @@ class GraphInput:
 
     def __iter__(self) -> NoReturn:
         raise DagsterInvariantViolationError(
-            f'Graph input "{self.name}" has no value while the graph is being written, so it cannot be iterated.'
+            f'Graph input "{self.name}" has no value while the graph is being written, so it cannot be iterated. '
+            f"Do that in an op; or let an op give it as a dynamic output (DynamicOut), and map that."
         )
 
 
@@ -194,6 +212,10 @@ class OutputHandle:
 
     def _check_open(self, method: str) -> None:
         if self.open_levels == 0:
+            if self.is_collected:
+                raise DagsterInvariantViolationError(
+                    f"{method} on {self._where()}, which has been collected already: it is a list now. Pass it to an op."
+                )
             raise DagsterInvariantViolationError(
                 f"{method} is for dynamic outputs; {self._where()} is not one. Declare it with DynamicOut to fan out."
             )
@@ -323,8 +345,8 @@ class Composition:
         name = call.given_alias
         if name in self.nodes:
             raise DagsterInvalidDefinitionError(
-                f"In {self.what}: invoked the same node ({name}) twice without aliasing. Give each invocation an alias "
-                f'of its own: {definition.name}.alias("...")(...).'
+                f"In {self.what}: invoked the same node ({name}) twice without aliasing it to another name. Give each "
+                f'invocation an alias of its own: {definition.name}.alias("...")(...).'
             )
         return name
 
@@ -337,7 +359,7 @@ class Composition:
             if len(args) > len(positions):
                 raise DagsterInvalidDefinitionError(
                     f'In {self.what}, {definition.kind_name} "{name}" received too many inputs: {len(args)} by position, '
-                    f"but it takes {len(positions)}: {list(positions)}. Use keyword args instead. All its inputs: "
+                    f"but it takes {len(positions)}{': ' if positions else ''}{', '.join(positions)}. Use keyword args instead. All its inputs: "
                     f"{list(inputs)}."
                 )
             for input_name, value in zip(positions, args, strict=False):
@@ -425,20 +447,20 @@ def _explain_argument(value: Any) -> str:
     )
 
 
-class Invocation:
+class Invocation(Generic[P, R_co]):
     """An op or graph about to be placed: with an alias, tags, hooks, a retry policy. Each method gives a new one."""
 
     __slots__ = ("definition", "given_alias", "hooks", "retry_policy", "tags")
 
     def __init__(
         self,
-        definition: Any,
+        definition: Composable[P, R_co],
         given_alias: str | None = None,
         tags: Mapping[str, str] | None = None,
         hooks: frozenset[Any] = frozenset(),
         retry_policy: Any = None,
     ) -> None:
-        self.definition = definition
+        self.definition: Any = definition
         self.given_alias = given_alias
         self.tags: Mapping[str, str] = tags or {}
         self.hooks = hooks
@@ -449,8 +471,10 @@ class Invocation:
         """The alias, or the definition's name."""
         return self.given_alias or str(self.definition.name)
 
-    def _with(self, **changes: Any) -> Invocation:
-        made = Invocation(self.definition, self.given_alias, self.tags, self.hooks, self.retry_policy)
+    def _with(self, **changes: Any) -> Invocation[P, R_co]:
+        made: Invocation[P, R_co] = Invocation(
+            self.definition, self.given_alias, self.tags, self.hooks, self.retry_policy
+        )
         for field, value in changes.items():
             setattr(made, field, value)
         composition = current()
@@ -458,23 +482,23 @@ class Invocation:
             composition.expect(made, self)
         return made
 
-    def alias(self, name: str) -> Invocation:
+    def alias(self, name: str) -> Invocation[P, R_co]:
         """Place it under another name."""
         return self._with(given_alias=names.check_name(name, f'an alias of "{self.definition.name}"'))
 
-    def tag(self, tags: Mapping[str, Any] | None) -> Invocation:
+    def tag(self, tags: Mapping[str, Any] | None) -> Invocation[P, R_co]:
         """Add tags to those of the definition."""
         return self._with(tags={**self.tags, **read_tags(tags, f'"{self.name}"')})
 
-    def with_hooks(self, hook_defs: Any) -> Invocation:
+    def with_hooks(self, hook_defs: Any) -> Invocation[P, R_co]:
         """Add hooks; on a graph they reach every op inside."""
         return self._with(hooks=self.hooks | read_hooks(hook_defs, f'"{self.name}"'))
 
-    def with_retry_policy(self, retry_policy: Any) -> Invocation:
+    def with_retry_policy(self, retry_policy: Any) -> Invocation[P, R_co]:
         """Retry by this policy; on a graph it holds for the ops inside that have none of their own."""
         return self._with(retry_policy=retry_policy)
 
-    def to_job(self, **options: Any) -> Any:
+    def to_job(self, **options: Any) -> JobDefinition:
         """A job of the graph under its alias and with what was added to it; see GraphDefinition.to_job."""
         graph = self.definition
         if not graph.is_graph:
@@ -485,12 +509,17 @@ class Invocation:
             "hooks": self.hooks or None,
             "op_retry_policy": self.retry_policy,
         }
-        return graph.to_job(**{key: value for key, value in given.items() if value is not None} | options)
+        given = {key: value for key, value in given.items() if value is not None}
+        return graph.to_job(**{**given, **options})  # type: ignore[no-any-return]
 
-    def execute_in_process(self, run_config: Any = None, **options: Any) -> Any:
+    def execute_in_process(self, run_config: Any = None, **options: Unpack[RunKeywords]) -> ExecuteInProcessResult:
         """Run the graph in this process, as a job under its alias; see JobDefinition.execute_in_process."""
         return self.to_job().execute_in_process(run_config, **options)
 
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self) -> R_co: ...  # type: ignore[overload-cannot-match]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         composition = current()
         if composition is not None:
@@ -498,12 +527,16 @@ class Invocation:
         return self.definition.call_directly(args, kwargs, self.name)
 
 
-class Composable:
+class Composable(Generic[P, R_co]):
     """What ops and graphs have in common: they can be placed in a graph by calling them in its body."""
 
     is_node_definition = True
     name: str
 
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self) -> R_co: ...  # type: ignore[overload-cannot-match]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         composition = current()
         if composition is not None:
@@ -514,19 +547,19 @@ class Composable:
         """Called outside any graph body, under this name."""
         raise NotImplementedError
 
-    def alias(self, name: str) -> Invocation:
+    def alias(self, name: str) -> Invocation[P, R_co]:
         """Place it under another name: `load.alias("load_planes")(...)`."""
         return Invocation(self).alias(name)
 
-    def tag(self, tags: Mapping[str, Any] | None) -> Invocation:
+    def tag(self, tags: Mapping[str, Any] | None) -> Invocation[P, R_co]:
         """Place it with more tags."""
         return Invocation(self).tag(tags)
 
-    def with_hooks(self, hook_defs: Any) -> Any:
+    def with_hooks(self, hook_defs: Any) -> Invocation[P, R_co]:
         """Place it with hooks."""
         return Invocation(self).with_hooks(hook_defs)
 
-    def with_retry_policy(self, retry_policy: Any) -> Invocation:
+    def with_retry_policy(self, retry_policy: Any) -> Invocation[P, R_co]:
         """Place it with a retry policy."""
         return Invocation(self).with_retry_policy(retry_policy)
 
@@ -553,7 +586,7 @@ def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
 def read_hooks(hook_defs: Any, what: str) -> frozenset[Any]:
     """A set of hooks; ParameterCheckError for anything else."""
     if not isinstance(hook_defs, (set, frozenset, list, tuple)):
-        raise ParameterCheckError(f'Hooks of {what}: Param "hook_defs" is not a set. Got {hook_defs!r}.')
+        raise ParameterCheckError(f'Hooks of {what}: Param "hook_defs" is not a set. Got {hook_defs!r}. Write {{...}} around it.')
     for hook in hook_defs:
         if not getattr(hook, "is_hook_definition", False):
             raise ParameterCheckError(

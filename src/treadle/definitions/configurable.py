@@ -154,7 +154,10 @@ class ConfigurableResourceFactory(Config, Generic[T_co]):
         """The context that this object was opened with; CheckError before that."""
         context: InitResourceContext | None = self.__dict__.get(_CONTEXT)
         if context is None:
-            raise CheckError(f"{type(self).__name__} has no context before the resource was initialised.")
+            raise CheckError(
+                f"{type(self).__name__}: Attempted to get context before resource was initialized. A run does that, and "
+                f"so does build_resources, before ops get the resource."
+            )
         return context
 
     @property
@@ -416,7 +419,7 @@ class ClassResourceDefinition(ResourceDefinition):
                 for name, value in nested.items():
                     resource.__dict__[name] = _open_nested(value, f"{cls.__name__}.{name}", context, stack)
                 resource.__dict__[_CONTEXT] = context
-                yield stack.enter_context(as_context_manager(resource.yield_for_execution(context)))
+                yield stack.enter_context(as_context_manager(resource.yield_for_execution(context), context))
 
         make.__name__ = cls.__name__
         fields = {key: field for key, field in parts.fields.items() if key not in defaults}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from treadle.checks import show
 from treadle.config.schema import ConfigType, Field, Shape
 from treadle.config.sugar import to_field
 from treadle.config.validate import process
@@ -187,6 +188,11 @@ def configured(configurable: _Definition, config_schema: Any = None, **kwargs: A
         named = {**kwargs}
         if _takes_name(configurable) and callable(config_or_config_fn):
             named.setdefault("name", config_or_config_fn.__name__)
+        elif _takes_name(configurable) and "name" not in named:
+            raise CheckError(
+                f"configured(): constant config gives the copy of {configurable!r} no name. Write "
+                f'configured(..., name="...")({show(config_or_config_fn)}).'
+            )
         result: _Definition = configurable.configured(config_or_config_fn, config_schema=config_schema, **named)
         return result
 

@@ -113,7 +113,7 @@ def _prepare(op_def: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, A
     context = context if context is not None else build_op_context()
     shape = op_def.call
     config = _config_of(op_def, context, bound.pop("config", MISSING) if shape.has_config_param else MISSING)
-    resolved = op_def.process_config(config, f'op "{name}"')
+    resolved = op_def.process_config(config, f'op "{name}", given by build_op_context(op_config=...)')
     run_config: dict[str, Any] = {"resources": context.resources_config}
     if config is not None:
         run_config = {"ops": {name: {"config": resolved}}, **run_config}
@@ -257,7 +257,7 @@ def _open_given(context: BuiltOpContext, given: Mapping[str, Any]) -> ResourceSc
             f"Cannot provide resources in both context and kwargs: {', '.join(sorted(context.resource_keys))} in the "
             f"context, {', '.join(sorted(given))} as arguments."
         )
-    return ResourceScope(given, None, InitResourceContext(instance=context.instance), "build_op_context")
+    return ResourceScope(given, None, InitResourceContext(instance=context.instance, event_loop=context.event_loop), "build_op_context")
 
 
 def _config_of(op_def: Any, context: BuiltOpContext, given: Any) -> Any:
@@ -422,7 +422,9 @@ async def _relay_async(call: _Call, start: _Start) -> AsyncIterator[Any]:
             for outcome in _implied(call, "'"):
                 yield outcome
         finally:
-            await stream.aclose()
+            close = getattr(stream, "aclose", None)
+            if close is not None:  # an async iterator of the user's own making need not have it
+                await close()
 
 
 async def _relay_coroutine(call: _Call, start: _Start) -> Any:

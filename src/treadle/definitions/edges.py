@@ -121,7 +121,10 @@ def read_outputs(graph: GraphDefinition) -> dict[str, OutputDefinition]:
         make = DynamicOutputDefinition if levels else OutputDefinition
         name = mapping.graph_output_name
         if name in outputs:
-            raise DagsterInvalidDefinitionError(f'Graph "{graph.name}": the output "{name}" is mapped twice.')
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph.name}": the output "{name}" is mapped twice. It comes from one node; give the other mapping '
+                f"an output of its own."
+            )
         outputs[name] = make(
             origin.dagster_type,
             name,

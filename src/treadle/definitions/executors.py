@@ -130,7 +130,7 @@ def executor(name: Any = None, config_schema: Any = None, requirements: Any = No
         if len(signature.parameters) != 1:
             raise DagsterInvalidDefinitionError(
                 f'@executor "{signature.name}": the function takes one parameter, the init context; it has '
-                f"{[p.name for p in signature.parameters]}."
+                f"{', '.join(p.name for p in signature.parameters) or 'none'}."
             )
         given = name if isinstance(name, str) else signature.name
         return ExecutorDefinition(given, config_schema, requirements, fn, signature.docstring)

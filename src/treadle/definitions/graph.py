@@ -7,7 +7,7 @@ What it needs beyond its nodes (resources, an executor) belongs to job.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 from treadle import introspect, names, types
 from treadle.definitions.compose import (
@@ -19,6 +19,8 @@ from treadle.definitions.compose import (
     NodeInvocation,
     OutputHandle,
     OutputTuple,
+    P,
+    R_co,
     read_tags,
 )
 from treadle.definitions.config_mapping import ConfigMapping, read_graph_config
@@ -38,8 +40,24 @@ from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolat
 from treadle.introspect import MISSING
 from treadle.type_kinds import DagsterType
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class GraphDefinition(NamedConfigurable, Composable):
+    from treadle.definitions.call_types import (
+        GraphDecorator,
+        GraphDecoratorWithOuts,
+        GraphKeywords,
+        JobKeywords,
+        Q,
+        R,
+        RunKeywords,
+        Several,
+    )
+    from treadle.definitions.job import JobDefinition
+    from treadle.results import ExecuteInProcessResult
+
+
+class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
     """Ops and graphs wired together; reusable and nestable. Make one with `@graph`, or from explicit dependencies.
 
     `dependencies` maps a node's name (or a NodeInvocation) to {input name: DependencyDefinition |
@@ -138,7 +156,7 @@ class GraphDefinition(NamedConfigurable, Composable):
         name: str,
         config_schema: Any = None,
         description: str | None = None,
-    ) -> GraphDefinition:
+    ) -> GraphDefinition[P, R_co]:
         """A copy under another name whose own config, the one that its config mapping takes, is filled in.
 
         DagsterInvalidDefinitionError for a graph without a config mapping.
@@ -158,7 +176,8 @@ class GraphDefinition(NamedConfigurable, Composable):
         """One node; DagsterInvalidDefinitionError with the nearest name where there is none."""
         if name not in self.node_dict:
             raise DagsterInvalidDefinitionError(
-                f'Graph "{self.name}" has no node named "{name}".{names.nearest(name, self.node_dict)}'
+                f'Graph "{self.name}" has no node named "{name}".{names.nearest(name, self.node_dict)} '
+                f"Nodes: {list(self.node_dict)}."
             )
         return self.node_dict[name]
 
@@ -209,20 +228,26 @@ class GraphDefinition(NamedConfigurable, Composable):
             f"function decorated with @job or @graph. To run it, call {self.name}.execute_in_process()."
         )
 
-    def to_job(self, name: str | None = None, **options: Any) -> Any:
+    def to_job(self, name: str | None = None, **options: Unpack[JobKeywords]) -> JobDefinition:
         """Bind the graph to resources, config and an executor. Takes what `@job` takes."""
         from treadle.definitions.job import JobDefinition  # deferred: a job is above a graph, the API makes it a method
 
         return JobDefinition(graph_def=self, name=name, **options)
 
-    def execute_in_process(self, run_config: Any = None, **options: Any) -> Any:
+    def execute_in_process(
+        self,
+        run_config: Any = None,
+        *,
+        config: Any = None,
+        resources: Mapping[str, Any] | None = None,
+        **options: Unpack[RunKeywords],
+    ) -> ExecuteInProcessResult:
         """Run the graph as an ephemeral job in this process; see JobDefinition.execute_in_process.
 
-        Takes `resources` for the job's resource definitions, and `config` as an older name of `run_config`.
+        `resources` are the job's resource definitions, `config` is an older name of `run_config`.
         """
-        return self.to_job(resource_defs=options.pop("resources", None)).execute_in_process(
-            options.pop("config", run_config), **options
-        )
+        job = self.to_job(resource_defs=resources)
+        return job.execute_in_process(config if config is not None else run_config, **options)
 
     def __repr__(self) -> str:
         return f"<GraphDefinition {self.name}>"
@@ -305,7 +330,7 @@ def compose_graph(fn: Callable[..., Any], options: GraphOptions, kind: str = "@g
         description=options.description if options.description is not None else signature.docstring,
         nodes=composition.nodes,
         dependencies=composition.dependencies,
-        input_mappings=composition.input_mappings,
+        input_mappings=_in_order(composition.input_mappings, signature),
         output_mappings=_map_outputs(what, result, out),
         config=options.config,
         tags=options.tags,
@@ -317,6 +342,12 @@ def compose_graph(fn: Callable[..., Any], options: GraphOptions, kind: str = "@g
     made.__module__ = fn.__module__
     made.__wrapped__ = fn  # type: ignore[attr-defined]
     return made
+
+
+def _in_order(mappings: list[InputMapping], signature: introspect.Signature) -> list[InputMapping]:
+    """The mappings in the order of the graph's inputs, those of one input in the order of the calls."""
+    places = {parameter.name: place for place, parameter in enumerate(signature.parameters)}
+    return sorted(mappings, key=lambda mapping: places[mapping.graph_input_name])
 
 
 def _declared_inputs(what: str, signature: introspect.Signature, options: GraphOptions) -> list[InputDefinition]:
@@ -407,19 +438,20 @@ def _map_output(what: str, name: str, handle: Any, out: GraphOut | None) -> Outp
 
 
 @overload
-def graph(compose_fn: Callable[..., Any]) -> GraphDefinition: ...
+def graph(compose_fn: Callable[Q, Several]) -> GraphDefinition[Q, Any]: ...
+@overload
+def graph(compose_fn: Callable[Q, R]) -> GraphDefinition[Q, R]: ...
+@overload
+def graph(*, out: GraphOut | None = ..., **options: Unpack[GraphKeywords]) -> GraphDecorator: ...
+@overload
+def graph(*, out: Mapping[str, GraphOut], **options: Unpack[GraphKeywords]) -> GraphDecoratorWithOuts: ...
 @overload
 def graph(
-    compose_fn: None = ...,
     *,
-    name: str | None = ...,
-    description: str | None = ...,
+    out: GraphOut | Mapping[str, GraphOut] | None = ...,
     input_defs: Sequence[InputDefinition] | None = ...,
     output_defs: Sequence[OutputDefinition] | None = ...,
-    ins: Mapping[str, GraphIn] | None = ...,
-    out: GraphOut | Mapping[str, GraphOut] | None = ...,
-    tags: Mapping[str, Any] | None = ...,
-    config: Any = ...,
+    **options: Unpack[GraphKeywords],
 ) -> Callable[[Callable[..., Any]], GraphDefinition]: ...
 def graph(
     compose_fn: Callable[..., Any] | None = None,

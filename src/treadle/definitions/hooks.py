@@ -8,7 +8,7 @@ changes how the run goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from treadle.checks import check_optional
 from treadle.contexts import HookContext
@@ -16,6 +16,10 @@ from treadle.errors import CheckError, DagsterInvalidDefinitionError, DagsterInv
 from treadle.events import DagsterEvent
 from treadle.introspect import MISSING, read_signature
 from treadle.names import check_key, nearest
+
+if TYPE_CHECKING:
+    from treadle.definitions.compose import Composable, Invocation, P, R_co
+    from treadle.definitions.job import JobDefinition
 
 HookFunction = Callable[[HookContext], Any]
 
@@ -64,6 +68,14 @@ class HookDefinition:
         self.hook_fn(context)
         return True
 
+    @overload
+    def __call__(self, definition: JobDefinition, /) -> JobDefinition: ...
+    @overload
+    def __call__(self, definition: Composable[P, R_co] | Invocation[P, R_co], /) -> Invocation[P, R_co]: ...
+    @overload
+    def __call__(self, context: HookContext | None, /) -> Any: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """In a test, call the decorated function with a context; above a job or graph, attach the hook to it."""
         if len(args) == 1 and not kwargs and hasattr(args[0], "with_hooks"):
@@ -158,6 +170,12 @@ def failure_hook(
     return lambda fn: _hook_on(False, fn, given_name, required_resource_keys)
 
 
+@overload
+def event_list_hook(hook_fn: Callable[[HookContext, Sequence[DagsterEvent]], Any]) -> HookDefinition: ...
+@overload
+def event_list_hook(
+    hook_fn: str | None = ..., *, name: str | None = ..., required_resource_keys: Iterable[str] | None = ...
+) -> Callable[[Callable[[HookContext, Sequence[DagsterEvent]], Any]], HookDefinition]: ...
 def event_list_hook(
     hook_fn: Callable[..., Any] | str | None = None,
     *,

@@ -32,10 +32,11 @@ def is_stream(result: Any) -> bool:
     )
 
 
-def stream(op_def: Any, result: Any, context: Any) -> Iterator[Any]:
+def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> Iterator[Any]:
     """Run what a call gave to its end, one outcome after another.
 
-    `context` is what `OpExecutionContext.get()` finds while the user's code runs.
+    `context` is what `OpExecutionContext.get()` finds while the user's code runs. What is async runs on `event_loop`, or
+    on one of its own.
     """
     if type(result) is types.GeneratorType:
         while True:
@@ -47,7 +48,7 @@ def stream(op_def: Any, result: Any, context: Any) -> Iterator[Any]:
             finally:
                 active_context.reset(token)
             yield outcome
-    with _EventLoop() as loop:
+    with EventLoop(event_loop) as loop:
         if hasattr(result, "__anext__"):
             while True:
                 token = active_context.set(context)
@@ -64,18 +65,24 @@ def stream(op_def: Any, result: Any, context: Any) -> Iterator[Any]:
         finally:
             active_context.reset(token)
     if is_stream(value):
-        yield from stream(op_def, value, context)
+        yield from stream(op_def, value, context, event_loop)
     else:
         yield from outcomes(op_def, value, context)
 
 
-class _EventLoop:
-    """A loop of our own for one step. Where this thread runs one already (a notebook), a thread of its own carries it."""
+class EventLoop:
+    """The loop of a run, or one of our own for one step.
 
-    def __enter__(self) -> _EventLoop:
+    Where this thread runs one already (a notebook), a thread of its own carries it.
+    """
+
+    def __init__(self, shared: Any = None) -> None:
+        self._shared = shared
+
+    def __enter__(self) -> EventLoop:
         import asyncio
 
-        self._loop = asyncio.new_event_loop()
+        self._loop = self._shared or asyncio.new_event_loop()
         self._is_nested = asyncio._get_running_loop() is not None
         return self
 
@@ -94,24 +101,30 @@ class _EventLoop:
             return pool.submit(contextvars.copy_context().run, self._loop.run_until_complete, wait()).result()
 
     def __exit__(self, *_exc: object) -> None:
-        import asyncio
+        if self._shared is None:
+            close_event_loop(self._loop)
 
-        pending = asyncio.all_tasks(self._loop)
-        for task in pending:
-            task.cancel()
 
-        async def settle() -> None:
-            await asyncio.gather(*pending, return_exceptions=True)
+def close_event_loop(loop: Any) -> None:
+    """Close a loop; what still waits on it is cancelled."""
+    import asyncio
 
-        if not self._is_nested:
-            self._loop.run_until_complete(settle())
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+    pending = asyncio.all_tasks(loop)
+    for task in pending:
+        task.cancel()
+
+    async def settle() -> None:
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    if asyncio._get_running_loop() is None:
+        loop.run_until_complete(settle())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def wait_for(awaitable: Any) -> Any:
     """The result of a coroutine of a user, run to its end."""
-    with _EventLoop() as loop:
+    with EventLoop() as loop:
         return loop.run(awaitable)
 
 
@@ -174,6 +187,12 @@ def _single_outcome(op_def: Any, name: str, value: Any) -> Output[Any]:
             f'Op "{op_def.name}": returned a DynamicOutput for output "{name}", which is not dynamic. Declare it with '
             f"DynamicOut, or return the value itself."
         )
+    if name in op_def.wrapped_outputs:
+        raise DagsterInvariantViolationError(
+            f"Error with output for op \"{op_def.name}\": output '{name}' has generic output annotation, but did not receive "
+            f"an Output object for this output. Received instead an object of type {type(value)}: {show(value)}. Return "
+            f"Output(value), or annotate with the type of the value alone."
+        )
     return Output(value, name)
 
 
@@ -223,10 +242,15 @@ def _several_outcomes(op_def: Any, ports: Mapping[str, Any], value: Any) -> Iter
             yield _single_outcome(op_def, name, item)
 
 
-def _misnamed(op_def: Any, output: Output[Any] | DynamicOutput[Any], position: int, name: str) -> DagsterInvariantViolationError:
+def _misnamed(
+    op_def: Any, output: Output[Any] | DynamicOutput[Any], position: int, name: str
+) -> DagsterInvariantViolationError:
+    ports = op_def.output_dict
+    is_known = output.output_name in ports
+    advice = f" Give them in this order: {', '.join(ports)}." if is_known else nearest(output.output_name, ports)
     return DagsterInvariantViolationError(
         f"Bad state in op \"{op_def.name}\": Output was explicitly named '{output.output_name}', which does not match the "
-        f"output definition specified for position {position}: '{name}'.{nearest(output.output_name, op_def.output_dict)}"
+        f"output definition specified for position {position}: '{name}'.{advice}"
     )
 
 

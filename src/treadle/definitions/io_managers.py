@@ -15,6 +15,7 @@ import struct
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from copy import copy
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, overload
 
@@ -196,7 +197,9 @@ def input_manager(
     required_resource_keys: Iterable[str] | None = None,
     version: str | None = None,
 ) -> InputManagerDefinition | Callable[[Callable[..., Any]], InputManagerDefinition]:
-    """Decorate a function, of `(context: InputContext)` or of nothing, that returns the value for an input."""
+    """Decorate a function, of `(context: InputContext)` or of nothing, that returns the value for an input, or an
+    InputManager that loads it.
+    """
 
     def decorate(fn: Callable[..., Any]) -> InputManagerDefinition:
         check_parameters(fn, "@input_manager")
@@ -218,7 +221,8 @@ class _FunctionInputManager(InputManager):
         self._takes_context = ResourceDefinition(fn).takes_context
 
     def load_input(self, context: InputContext) -> Any:
-        return self._fn(context) if self._takes_context else self._fn()
+        value = self._fn(context) if self._takes_context else self._fn()
+        return value.load_input(context) if isinstance(value, InputManager) else value
 
 
 def _field_or_none(schema: Any) -> Field | None:
@@ -305,14 +309,28 @@ class FilesystemIOManager(IOManager):
     def create_io_manager(self, context: InitResourceContext) -> FilesystemIOManager:
         """A manager whose base folder is known: that of this one, or the instance's storage folder."""
         base_dir = self.base_dir.get_value() if isinstance(self.base_dir, EnvVar) else self.base_dir
-        return FilesystemIOManager(_find_base_dir(context, base_dir), self.is_durable)
+        return self._in_folder(_find_base_dir(context, base_dir))
+
+    @classmethod
+    def configure_at_launch(cls, **values: Any) -> ResourceDefinition:
+        """One whose folder run config gives; `base_dir` here is for where it does not."""
+        return cls(**values).__resource_definition__()
+
+    def __to_config__(self) -> dict[str, Any]:
+        base_dir = self.base_dir
+        return {"base_dir": {"env": base_dir.env_var_name} if isinstance(base_dir, EnvVar) else base_dir}
 
     def __resource_definition__(self) -> ResourceDefinition:
         def make(context: InitResourceContext) -> FilesystemIOManager:
-            return FilesystemIOManager(_find_base_dir(context, context.resource_config["base_dir"]), self.is_durable)
+            return self._in_folder(_find_base_dir(context, context.resource_config["base_dir"]))
 
-        default = {"env": self.base_dir.env_var_name} if isinstance(self.base_dir, EnvVar) else self.base_dir
-        return IOManagerDefinition(make, {"base_dir": Field(Noneable(StringSource), default)})
+        return IOManagerDefinition(make, {"base_dir": Field(Noneable(StringSource), self.__to_config__()["base_dir"])})
+
+    def _in_folder(self, base_dir: str) -> FilesystemIOManager:
+        # A copy, since this may be of a class that a user derived, with an `__init__` of its own.
+        made = copy(self)
+        made.base_dir = base_dir
+        return made
 
     def _path(self, identifier: Iterable[str]) -> Path:
         if self.base_dir is None or isinstance(self.base_dir, EnvVar):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from treadle import names
+from treadle import later, names
 from treadle.checks import show
 from treadle.config.schema import AnyType, Map, Section
 from treadle.definitions import resources as resource_defs_module
@@ -33,6 +33,10 @@ from treadle.definitions.run_config import (
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.metadata import MetadataValue
 from treadle.outcomes import RetryPolicy
+
+if TYPE_CHECKING:
+    from treadle.instance import DagsterInstance
+    from treadle.results import ExecuteInProcessResult
 
 
 class JobDefinition:
@@ -76,6 +80,7 @@ class JobDefinition:
         self.description = description if description is not None else graph_def.description
         self._given_tags = tags
         what = f'job "{self.name}"'
+        later.refuse_given(what, partitions_def=partitions_def, automation_condition=automation_condition)
         self.tags: dict[str, str] = {**graph_def._tags, **(read_tags(tags, what) if tags else {})}
         self._given_run_tags = read_tags(run_tags, what) if run_tags is not None else None
         self.metadata: dict[str, MetadataValue] = read_metadata(metadata, what) if metadata else {}
@@ -94,6 +99,7 @@ class JobDefinition:
         self.owners = names.check_owners(owners, what)
         self.wiring = wiring.wire(self.graph)
         _check_inputs(self)
+        _check_managers(self, self._given_resources)
         if op_selection is None and (self.run_config or self.graph.maps_config):
             check_own_config(self)
 
@@ -209,35 +215,19 @@ class JobDefinition:
         """The resource keys that the steps need, each with who needs it (for messages)."""
         return _requirements(self)
 
-    @cached_property
-    def _manager_requirements(self) -> dict[tuple[str, bool], str]:
-        """Key and "has to keep outputs, too" of each manager that the steps need, with who needs it."""
-        found: dict[tuple[str, bool], str] = {}
-        for op in self.wiring.ops.values():
-            for key, is_output, requirer in _managers_of(op):
-                found.setdefault((key, is_output), requirer)
-        return found
-
     @property
     def required_resource_keys(self) -> frozenset[str]:
         """The resource keys that the steps need."""
         return frozenset(self.resource_requirements)
 
     def check_resources(self) -> None:
-        """Raise DagsterInvalidDefinitionError where a needed resource is not there, or cannot do what it is needed for."""
+        """Raise DagsterInvalidDefinitionError where a needed resource is not there."""
         for key, requirer in self.resource_requirements.items():
             if key not in self.resource_defs:
                 available = sorted(self._given_resources)
                 raise DagsterInvalidDefinitionError(
                     f'job "{self.name}": {requirer} was not provided. Please provide a resource for '
                     f'key "{key}" in resource_defs.{names.nearest(key, available)} Available resource keys: {available}.'
-                )
-        for (key, is_output), requirer in self._manager_requirements.items():
-            wanted, advice = _MANAGERS[is_output]
-            if not isinstance(self.resource_defs[key], wanted):
-                given = self._given_resources.get(key, self.resource_defs[key])
-                raise DagsterInvalidDefinitionError(
-                    f'job "{self.name}": {requirer}, but received {show(given)} (a {type(given).__name__}). {advice}'
                 )
 
     @property
@@ -310,7 +300,7 @@ class JobDefinition:
     def execute_in_process(
         self,
         run_config: Any = None,
-        instance: Any = None,
+        instance: DagsterInstance | None = None,
         partition_key: str | None = None,
         raise_on_error: bool = True,
         op_selection: Sequence[str] | None = None,
@@ -319,7 +309,7 @@ class JobDefinition:
         input_values: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
         resources: Mapping[str, Any] | None = None,
-    ) -> Any:
+    ) -> ExecuteInProcessResult:
         """Run the job in this process and wait; gives an ExecuteInProcessResult.
 
         `run_config` is a mapping or a RunConfig, `input_values` gives values for the job's own inputs, `resources`
@@ -330,6 +320,8 @@ class JobDefinition:
         """
         from treadle import api  # deferred: the API makes this a method of a job, which is below everything that runs
 
+        if partition_key is not None:
+            later.refuse(f'job "{self.name}": execute_in_process(partition_key=...)', "PartitionsDefinition")
         return api.execute_in_process(
             self,
             run_config,
@@ -411,35 +403,53 @@ def _requirements(job: JobDefinition) -> dict[str, str]:
                 found.setdefault(
                     key, f"resource with key '{key}' required by hook '{hook.name}' attached to {described}"
                 )
-        for key, _, requirer in _managers_of(op):
-            found.setdefault(key, requirer)
         for port in definition.output_dict.values():
+            if port.io_manager_key not in found:
+                found[port.io_manager_key] = _keeper_of(port, op)
             _require_for_type(found, port.dagster_type, f"output '{port.name}' of {described}")
         for name, port in definition.input_dict.items():
-            _require_for_type(found, port.dagster_type, f"input '{name}' of {described}", op.inputs[name] is None)
+            if port.input_manager_key is not None:
+                found.setdefault(port.input_manager_key, _loader_of(port, op))
+            _require_for_type(found, port.dagster_type, f"input '{name}' of {described}", op.is_loaded(name))
     _require_transitively(found, job.resource_defs)
     return found
 
 
-#: "has to keep outputs, too" -> what can do that, and what to give instead of something else
-_MANAGERS: dict[bool, tuple[tuple[type, ...], str]] = {
-    True: ((IOManagerDefinition,), "Give an IOManager, or what @io_manager makes."),
-    False: (
-        (IOManagerDefinition, InputManagerDefinition),
-        "Give an InputManager or IOManager, or what @input_manager makes.",
-    ),
-}
+def _check_managers(job: JobDefinition, given: Mapping[str, Any]) -> None:
+    """Refuse what stands under the key of an IO manager, or input manager, and is none."""
+    definitions = job.resource_defs
+    no_keepers = {key for key in given if not isinstance(definitions[key], IOManagerDefinition)}
+    if not no_keepers:
+        return
+    no_loaders = {key for key in no_keepers if not isinstance(definitions[key], InputManagerDefinition)}
+    for op in job.wiring.ops.values():
+        for port in op.definition.output_dict.values():
+            if port.io_manager_key in no_keepers:
+                raise _wrong_manager(
+                    job, _keeper_of(port, op), given[port.io_manager_key], "an IOManager, or what @io_manager makes"
+                )
+        for port in op.definition.input_dict.values():
+            if port.input_manager_key in no_loaders:
+                raise _wrong_manager(
+                    job,
+                    _loader_of(port, op),
+                    given[port.input_manager_key],
+                    "an InputManager or IOManager, or what @input_manager makes",
+                )
 
 
-def _managers_of(op: wiring.WiredOp) -> Iterator[tuple[str, bool, str]]:
-    """Of each manager that an op names: its key, whether it has to keep an output, and who needs it."""
-    for port in op.definition.output_dict.values():
-        key = port.io_manager_key
-        yield key, True, f"io manager with key '{key}' required by output '{port.name}' of op '{op.path}'"
-    for name, port in op.definition.input_dict.items():
-        key = port.input_manager_key
-        if key is not None:
-            yield key, False, f"input manager with key '{key}' required by input '{name}' of op '{op.path}'"
+def _wrong_manager(job: JobDefinition, requirer: str, value: Any, wanted: str) -> DagsterInvalidDefinitionError:
+    return DagsterInvalidDefinitionError(
+        f'job "{job.name}": {requirer}, but received {show(value)} (a {type(value).__name__}). Give {wanted}.'
+    )
+
+
+def _keeper_of(port: Any, op: wiring.WiredOp) -> str:
+    return f"io manager with key '{port.io_manager_key}' required by output '{port.name}' of op '{op.path}'"
+
+
+def _loader_of(port: Any, op: wiring.WiredOp) -> str:
+    return f"input manager with key '{port.input_manager_key}' required by input '{port.name}' of op '{op.path}'"
 
 
 def _require_for_type(found: dict[str, str], dagster_type: Any, whose: str, is_loaded: bool = False) -> None:

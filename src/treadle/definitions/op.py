@@ -9,13 +9,14 @@ from __future__ import annotations
 import collections.abc
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Concatenate, overload
 
 from treadle import introspect, names
-from treadle.definitions.compose import Composable, read_tags
+from treadle.definitions.compose import Composable, P, R_co, read_tags
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
+from treadle.docstrings import read_descriptions
 from treadle.errors import (
     DagsterInvalidConfigDefinitionError,
     DagsterInvalidDefinitionError,
@@ -25,6 +26,25 @@ from treadle.errors import (
 from treadle.introspect import MISSING, Signature
 from treadle.outcomes import DynamicOutput, Output, RetryPolicy
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from treadle.contexts import OpExecutionContext
+    from treadle.definitions.call_types import (
+        Branches,
+        Fan,
+        OpDecorator,
+        OpDecoratorWithIns,
+        OpDecoratorWithOuts,
+        OpOptions,
+        OpWithContext,
+        Q,
+        R,
+        S,
+        T,
+        Twofold,
+    )  # fmt: skip
+
 CONTEXT_NAMES = frozenset(("context", "_", "_context", "context_"))
 _STREAMS = (
     collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator,
@@ -32,7 +52,7 @@ _STREAMS = (
 )  # fmt: skip
 
 
-class OpDefinition(NamedConfigurable, Composable):
+class OpDefinition(NamedConfigurable, Composable[P, R_co]):
     """An op. Make one with `@op`; called in the body of a `@graph` or `@job` it becomes a node there."""
 
     is_graph = False
@@ -73,6 +93,7 @@ class OpDefinition(NamedConfigurable, Composable):
             output_defs = _read_outputs(self.name, signature, outs, self.version)
         self.input_dict: dict[str, InputDefinition] = {port.name: port for port in input_defs}
         self.output_dict: dict[str, OutputDefinition] = _unique(output_defs, self.name)
+        self.wrapped_outputs = _wrapped_outputs(signature, self.output_dict)
         self.output_levels = {name: int(port.is_dynamic) for name, port in self.output_dict.items()}
         self.positional_inputs = _positional_inputs(self.call, self.input_dict) if signature else tuple(self.input_dict)
         self._contract = _read_contract(self.name, config_schema, self.call)
@@ -181,36 +202,59 @@ def _read_inputs(
 ) -> list[InputDefinition]:
     described = f'op "{op_name}"'
     inputs: list[InputDefinition] = []
+    if not isinstance(ins, collections.abc.Mapping):
+        raise DagsterInvalidDefinitionError(f"{described}: ins is a dict such as {{'rows': In(int)}}, got {ins!r}.")
     for name, port in ins.items():
         if not isinstance(port, In):
-            raise DagsterInvalidDefinitionError(f'{described}, input "{name}": expected In(...), got {port!r}.')
+            raise DagsterInvalidDefinitionError(
+                f'{described}, input "{name}": expected In(...), got {port!r}.{_wrapped("In", port)}'
+            )
         if name in call.input_names:
             continue
         made: InputDefinition = _described(described, port.to_definition, name)
         if not made.is_nothing and not call.takes_any:
+            if name == "context":
+                raise DagsterInvalidDefinitionError(
+                    f'{described}: "context" is not a valid name for an input: a first parameter of this name gets the '
+                    f"context of the step."
+                )
             raise DagsterInvalidDefinitionError(
                 f'{described} declares the input "{name}" in ins, but its function has no parameter of that name.'
-                f"{names.nearest(name, call.input_names)} Parameters: {call.input_names}. Only a Nothing input stands in "
-                f"ins alone."
+                f"{names.nearest(name, call.input_names)} Parameters: {', '.join(call.input_names) or 'none'}. Only "
+                f"a Nothing input stands in ins alone."
             )
         inputs.append(made)
     if signature is None:
         return inputs
+    told = read_descriptions(signature.docstring).parameters
     for name in call.input_names:
         parameter = signature.parameter(name)
         assert parameter is not None
         port = ins.get(name) or _PLAIN_IN
-        made = _described(described, port.to_definition, name, parameter.annotation, parameter.default)
-        if made.is_nothing:
-            raise DagsterInvalidDefinitionError(
-                f'{described}: the input "{name}" is of type Nothing but is a parameter of the function, which should not '
-                f"be included since no data will be passed for it. Remove the parameter and declare it in "
-                f"ins={{{name!r}: In(Nothing)}} only."
-            )
+        made = _described(described, port.to_definition, name, parameter.annotation, parameter.default, told.get(name))
+        if made.is_nothing or (port.dagster_type is MISSING and parameter.annotation in (None, type(None))):
+            raise _nothing_as_parameter(described, name, is_annotated=port.dagster_type is MISSING)
         if made.default_value is not MISSING:
             check_default(made, described)
         inputs.append(made)
     return inputs
+
+
+def _wrapped(port_class: str, given: Any) -> str:
+    return f" Write {port_class}({given.__name__})." if isinstance(given, type) else ""
+
+
+def _nothing_as_parameter(described: str, name: str, *, is_annotated: bool) -> DagsterInvalidDefinitionError:
+    advice = f"Remove the parameter and declare it in ins={{{name!r}: In(Nothing)}} only."
+    if is_annotated:
+        return DagsterInvalidDefinitionError(
+            f'{described}: the input "{name}" is annotated with Nothing. Nothing type inputs must be used via In() and no '
+            f"parameter should be included in the @op decorated function. {advice}"
+        )
+    return DagsterInvalidDefinitionError(
+        f'{described}: the input "{name}" is of type Nothing but is a parameter of the function, which should not be '
+        f"included since no data will be passed for it. {advice}"
+    )
 
 
 _PLAIN_IN = In()
@@ -235,18 +279,25 @@ def _read_outputs(
 ) -> list[OutputDefinition]:
     returns = signature.returns if signature is not None else MISSING
     described = f'op "{op_name}"'
+    told = None  # a docstring tells of one output
+    if signature is not None and (outs is None or isinstance(outs, Out) or len(outs) == 1):
+        told = read_descriptions(signature.docstring).returns
     if outs is None or isinstance(outs, Out):
         port, annotation = _single_output(outs, returns)
-        return [_described(described, port.to_definition, names.DEFAULT_OUTPUT, annotation, None, code_version)]
+        return [_described(described, port.to_definition, names.DEFAULT_OUTPUT, annotation, told, code_version)]
+    if not isinstance(outs, collections.abc.Mapping):
+        raise DagsterInvalidDefinitionError(
+            f"{described}: out is an Out(...) or a dict of them by name, got {outs!r}.{_wrapped('Out', outs)}"
+        )
     annotations = _spread_annotation(described, list(outs), returns)
     made = []
     for name, port in outs.items():
         if not isinstance(port, Out):
-            raise DagsterInvalidDefinitionError(f'{described}, output "{name}": expected Out(...), got {port!r}.')
+            raise DagsterInvalidDefinitionError(
+                f'{described}, output "{name}": expected Out(...), got {port!r}.{_wrapped("Out", port)}'
+            )
         annotation = _single_output(port, annotations.get(name, MISSING))[1]
-        made.append(
-            _described(described, port.to_definition, name, annotation, None, code_version)
-        )
+        made.append(_described(described, port.to_definition, name, annotation, told, code_version))
     return made
 
 
@@ -261,7 +312,10 @@ def _single_output(out: Out | None, returns: Any) -> tuple[Out, Any]:
     if origin in (list, collections.abc.Sequence) and arguments and _is_of(arguments[0], DynamicOutput):
         return out or DynamicOut(), _argument(arguments[0])
     if _is_of(returns, DynamicOutput):
-        return out or DynamicOut(), _argument(returns)
+        raise DagsterInvariantViolationError(
+            "Op annotated with return type DynamicOutput. DynamicOutputs can only be returned in the context of a List. If "
+            "only one output is needed, use the Output API."
+        )
     if _is_of(returns, Output):
         return out or _PLAIN_OUT, _argument(returns)
     if origin in _STREAMS or returns in _STREAMS:
@@ -309,6 +363,19 @@ def _spread_annotation(described: str, output_names: list[str], returns: Any) ->
     return dict(zip(output_names, members, strict=True))
 
 
+def _wrapped_outputs(signature: Signature | None, outputs: Mapping[str, Any]) -> frozenset[str]:
+    """The outputs that are annotated as `Output[...]`: what is returned for them must be one."""
+    returns = signature.returns if signature is not None else MISSING
+    if returns is MISSING or returns is None or type(returns) is type:
+        return frozenset(outputs) if returns is Output and len(outputs) == 1 else _NO_KEYS
+    if len(outputs) == 1:
+        return frozenset(outputs) if _is_of(returns, Output) else _NO_KEYS
+    if typing.get_origin(returns) is not tuple:
+        return _NO_KEYS
+    pairs = zip(outputs, typing.get_args(returns), strict=False)
+    return frozenset(name for name, each in pairs if _is_of(each, Output))
+
+
 def _unique(ports: Sequence[OutputDefinition], op_name: str) -> dict[str, OutputDefinition]:
     made = {port.name: port for port in ports}
     if len(made) != len(ports):
@@ -336,42 +403,74 @@ def _read_contract(op_name: str, config_schema: Any, call: _CallShape) -> Config
         return ConfigContract(config_schema)
     except DagsterInvalidConfigDefinitionError as error:
         reason = f'{error.reason or "It is no config type."} This is the config schema of op "{op_name}".'
-        raise DagsterInvalidConfigDefinitionError(error.original_root, error.current_value, error.stack, reason) from error
+        raise DagsterInvalidConfigDefinitionError(
+            error.original_root, error.current_value, error.stack, reason
+        ) from error
 
 
 def _read_resource_keys(keys: Any, op_name: str, call: _CallShape) -> frozenset[str]:
     if keys is None:
         return frozenset(call.resource_params) if call.resource_params else _NO_KEYS
     if not isinstance(keys, (set, frozenset)) or not all(isinstance(key, str) for key in keys):
-        raise ParameterCheckError(f'Op "{op_name}": Param "required_resource_keys" is not a set of str. Got {keys!r}.')
+        raise ParameterCheckError(
+            f'Op "{op_name}": Param "required_resource_keys" is not a set of str. Got {keys!r}. Write {{"database"}} for '
+            f"the resource database."
+        )
     return frozenset(keys) | frozenset(call.resource_params)
 
 
 def _check_retry_policy(policy: Any, op_name: str) -> RetryPolicy | None:
     if policy is not None and not isinstance(policy, RetryPolicy):
-        raise ParameterCheckError(f'Op "{op_name}": Param "retry_policy" is not a RetryPolicy. Got {policy!r}.')
+        raise ParameterCheckError(
+            f'Op "{op_name}": Param "retry_policy" is not a RetryPolicy. Got {policy!r}. Write '
+            f"RetryPolicy(max_retries=...)."
+        )
     return policy
 
 
+# Without parentheses, then with: OpDecorator says the same of the function. See call_types.pyi for the why of each.
 @overload
-def op(compute_fn: Callable[..., Any]) -> OpDefinition: ...
+def op(compute_fn: Callable[Concatenate[S, ...], Twofold | Fan[Any]]) -> OpDefinition: ...
+@overload
+def op(compute_fn: Callable[Concatenate[S, ...], R]) -> OpDefinition[..., R]: ...
+@overload
+def op(compute_fn: Callable[Concatenate[Any, S, ...], Twofold | Fan[Any]]) -> OpDefinition: ...
+@overload
+def op(compute_fn: Callable[Concatenate[Any, S, ...], R]) -> OpDefinition[..., R]: ...
+@overload
+def op(compute_fn: Callable[Concatenate[Any, Any, S, ...], Twofold | Fan[Any]]) -> OpDefinition: ...
+@overload
+def op(compute_fn: Callable[Concatenate[Any, Any, S, ...], R]) -> OpDefinition[..., R]: ...
+@overload
+def op(compute_fn: Callable[Concatenate[Any, Any, Any, S, ...], Twofold | Fan[Any]]) -> OpDefinition: ...
+@overload
+def op(compute_fn: Callable[Concatenate[Any, Any, Any, S, ...], R]) -> OpDefinition[..., R]: ...
+@overload
+def op(compute_fn: Callable[Concatenate[OpExecutionContext, Q], Twofold]) -> OpWithContext[Q, Any]: ...
+@overload
+def op(compute_fn: Callable[Concatenate[OpExecutionContext, Q], Fan[T]]) -> OpWithContext[Q, Branches[T]]: ...
+@overload
+def op(compute_fn: Callable[Concatenate[OpExecutionContext, Q], R]) -> OpWithContext[Q, R]: ...
+@overload
+def op(compute_fn: Callable[Q, Twofold]) -> OpDefinition[Q, Any]: ...
+@overload
+def op(compute_fn: Callable[Q, Fan[T]]) -> OpDefinition[Q, Branches[T]]: ...
+@overload
+def op(compute_fn: Callable[Q, R]) -> OpDefinition[Q, R]: ...
+@overload
+def op(*, out: Out | None = ..., **options: Unpack[OpOptions]) -> OpDecorator: ...
+@overload
+def op(*, ins: Mapping[str, In], out: Out | None = ..., **options: Unpack[OpOptions]) -> OpDecoratorWithIns: ...
+@overload
+def op(*, out: Mapping[str, Out], **options: Unpack[OpOptions]) -> OpDecoratorWithOuts: ...
 @overload
 def op(
-    compute_fn: None = ...,
     *,
-    name: str | None = ...,
-    description: str | None = ...,
     ins: Mapping[str, In] | None = ...,
     out: Out | Mapping[str, Out] | None = ...,
-    config_schema: Any = ...,
-    required_resource_keys: set[str] | frozenset[str] | None = ...,
-    tags: Mapping[str, Any] | None = ...,
-    version: str | None = ...,
-    retry_policy: RetryPolicy | None = ...,
-    code_version: str | None = ...,
-    pool: str | None = ...,
     input_defs: Sequence[InputDefinition] | None = ...,
     output_defs: Sequence[OutputDefinition] | None = ...,
+    **options: Unpack[OpOptions],
 ) -> Callable[[Callable[..., Any]], OpDefinition]: ...
 def op(
     compute_fn: Callable[..., Any] | None = None,
@@ -435,7 +534,7 @@ def op(
     if compute_fn is not None:
         if not callable(compute_fn):
             raise DagsterInvalidDefinitionError(
-                f"@op decorates a function; got {compute_fn!r}. Arguments go by keyword."
+                f"@op decorates a function; got {compute_fn!r}. Arguments go by keyword: @op(name=...)."
             )
         return make(compute_fn)
     return make

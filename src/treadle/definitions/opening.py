@@ -165,14 +165,16 @@ class ResourceScope:
         self._own_instance = DagsterInstance.ephemeral() if like.instance is None else None
         #: the instance that the resources see
         self.instance: DagsterInstance = self._own_instance or like.instance
-        instance, run = self.instance, like.run
+        #: the event loop that async ops will run on, if there is one
+        self.event_loop: Any = like.event_loop
+        instance, run, event_loop = self.instance, like.run, self.event_loop
         self._builder = builder
         self._is_entered = False
 
         def make_context(*, key: str, **own: Any) -> InitResourceContext:
             # Nothing in here holds the scope itself: it is closed at once when its context is dropped.
             del key
-            return InitResourceContext(log=like.log, instance=instance, run=run, event_loop=like.event_loop, **own)
+            return InitResourceContext(log=like.log, instance=instance, run=run, event_loop=event_loop, **own)
 
         resolved = resolve_configs(self._definitions, configs)
         self._open = open_resources(self._definitions, self._definitions, resolved, make_context)

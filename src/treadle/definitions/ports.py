@@ -7,7 +7,7 @@ Ports know types and names, never ops.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -56,7 +56,7 @@ class InputDefinition:
         self.input_manager_key = input_manager_key if input_manager_key is not None else root_manager_key
         if default_value is not MISSING and self.dagster_type.is_nothing:
             raise DagsterInvalidDefinitionError(
-                f'Input "{name}": a Nothing input carries no value, so it cannot have a default value.'
+                f'Input "{name}": a Nothing input carries no value, so it cannot have a default value. Leave one of the two out.'
             )
 
     @property
@@ -93,7 +93,8 @@ def check_default(port: InputDefinition, described: str) -> None:
     if not passed:
         raise DagsterInvalidDefinitionError(
             f'{described}: Type check failed for the default value of input "{port.name}" of type '
-            f"{port.dagster_type.display_name}: got {port.default_value!r} (a {type(port.default_value).__name__})."
+            f"{port.dagster_type.display_name}: got {port.default_value!r} (a {type(port.default_value).__name__}). Change "
+            f"the default or the type; T | None takes None, too."
         )
 
 
@@ -240,6 +241,20 @@ class GraphOut(msgspec.Struct, frozen=True):
     description: str | None = None
 
 
+class InputPointer(NamedTuple):
+    """One input of a node of a graph."""
+
+    node_name: str
+    input_name: str
+
+
+class OutputPointer(NamedTuple):
+    """One output of a node of a graph."""
+
+    node_name: str
+    output_name: str
+
+
 class InputMapping(msgspec.Struct, frozen=True):
     """Where an input of a graph goes: to an input of a node inside it (or one place in that input's fan-in)."""
 
@@ -249,6 +264,11 @@ class InputMapping(msgspec.Struct, frozen=True):
     fan_in_index: int | None = None
     graph_input_description: Any = None
     dagster_type: Any = None
+
+    @property
+    def maps_to(self) -> InputPointer:
+        """The input that it goes to."""
+        return InputPointer(self.mapped_node_name, self.mapped_node_input_name)
 
     @property
     def maps_to_fan_in(self) -> bool:
@@ -267,6 +287,11 @@ class OutputMapping(msgspec.Struct, frozen=True):
     from_dynamic_mapping: bool = False
     #: fan-outs between the graph's edge and the output's values, where the body says so
     open_levels: int = 0
+
+    @property
+    def maps_from(self) -> OutputPointer:
+        """The output that it comes from."""
+        return OutputPointer(self.mapped_node_name, self.mapped_node_output_name)
 
 
 def read_metadata(metadata: Mapping[str, Any] | None, what: str) -> dict[str, MetadataValue]:

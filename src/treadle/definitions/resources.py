@@ -8,13 +8,14 @@ needs and when they are opened is decided above.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GeneratorType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, overload
 
 from treadle.checks import check_optional
 from treadle.contexts import InitResourceContext
 from treadle.definitions.configured import AnonymousConfigurable, ConfigContract, is_decorated_function, pick_context
+from treadle.definitions.invoke import EventLoop
 from treadle.errors import (
     CheckError,
     DagsterInvalidDefinitionError,
@@ -73,7 +74,7 @@ class ResourceDefinition(AnonymousConfigurable):
     ) -> None:
         if not callable(resource_fn):
             raise ParameterCheckError(
-                f'Param "resource_fn" is not callable. Got {resource_fn!r} (a {type(resource_fn).__name__}); to use a '
+                f'{type(self).__name__}: Param "resource_fn" is not callable. Got {resource_fn!r} (a {type(resource_fn).__name__}); to use a '
                 f"value as a resource give it as it is, or as ResourceDefinition.hardcoded_resource(value)."
             )
         self.resource_fn = resource_fn
@@ -140,7 +141,7 @@ class ResourceDefinition(AnonymousConfigurable):
     def start(self, context: InitResourceContext, key: str) -> Opened:
         """`open`, raising what the function raises."""
         result = self.resource_fn(context) if self.takes_context else self.resource_fn()
-        return Opened(result) if self._is_constant else enter(result, key)
+        return Opened(result) if self._is_constant else enter(result, key, context)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Make the resource in a test: call the function with a context of `build_init_resource_context`, or None.
@@ -152,7 +153,7 @@ class ResourceDefinition(AnonymousConfigurable):
         result = self.resource_fn(self._ready_context(context)) if takes_context else self.resource_fn()
         if self.has_teardown:
             return as_context_manager(result)
-        value, close = enter(result, self.kind)
+        value, close = enter(result, self.kind, InitResourceContext())
         if close is not None:
             close()
         return value
@@ -237,8 +238,8 @@ def check_parameters(fn: Callable[..., Any], decorator: str) -> None:
     too_many = [p.name for p in required if p.is_keyword_only] + [p.name for p in required if not p.is_keyword_only][1:]
     if too_many:
         raise DagsterInvalidDefinitionError(
-            f"{decorator} decorated function '{signature.name}' expects only a single positional required argument, "
-            f"the context. Got required extra params {', '.join(too_many)}."
+            f"{decorator} decorated function '{signature.name}' expects only a single positional required argument. "
+            f"Got required extra params {', '.join(too_many)}. The one argument is the context."
         )
 
 
@@ -253,7 +254,10 @@ def _takes_context(fn: Callable[..., Any]) -> bool:
 def _read_keys(keys: Iterable[str] | None) -> frozenset[str]:
     found = frozenset(keys or ()) if not isinstance(keys, str) else None
     if found is None or not all(isinstance(key, str) for key in found):
-        raise ParameterCheckError(f'Param "required_resource_keys" is not a set of str. Got {keys!r}.')
+        raise ParameterCheckError(
+            f'A resource: Param "required_resource_keys" is not a set of str. Got {keys!r}. Write {{"database"}} for the '
+            f"resource database."
+        )
     return found
 
 
@@ -268,8 +272,13 @@ class Values(dict[str, Any]):
 
 
 def make_values_resource(**fields: Any) -> ResourceDefinition:
-    """A resource that is its config: one value for each name, `make_values_resource(city=str)`."""
-    return ResourceDefinition(lambda context: Values(context.resource_config or {}), fields or None)
+    """A resource that is its config: one value for each name, `make_values_resource(city=str)`; any value without one."""
+
+    def values(context: InitResourceContext) -> Any:
+        config = context.resource_config
+        return Values(config or {}) if fields or config is None or isinstance(config, Mapping) else config
+
+    return ResourceDefinition(values, fields or None)
 
 
 def to_resource_definition(key: object, value: Any) -> ResourceDefinition:
@@ -278,7 +287,10 @@ def to_resource_definition(key: object, value: Any) -> ResourceDefinition:
     Objects say how they want to be made by a method `__resource_definition__`: IO managers and configurable resources.
     """
     if not isinstance(key, str) or not key.isidentifier():
-        raise CheckError(f"Resource key {key!r} must be a valid Python identifier.")
+        raise CheckError(
+            f"Resource key {key!r} must be a valid Python identifier, since ops ask for it as context.resources.<key>: "
+            f"letters, digits and underscores."
+        )
     make = None if isinstance(value, type) else getattr(value, "__resource_definition__", None)
     if make is None:
         return ResourceDefinition.hardcoded_resource(value)
@@ -341,13 +353,13 @@ def _cycle_error(needs: Mapping[str, frozenset[str]]) -> DagsterInvariantViolati
 # -- opening and closing ----------------------------------------------------------------------------------------------
 
 
-def enter(result: Any, key: str) -> Opened:
+def enter(result: Any, key: str, context: InitResourceContext) -> Opened:
     """What a resource function returned, opened: a generator or a context manager made from one is entered."""
     if isinstance(result, GeneratorType):
         return _enter_generator(result, key)
-    if isinstance(result, contextlib._GeneratorContextManager):
+    if isinstance(result, contextlib._GeneratorContextManager | contextlib._AsyncGeneratorContextManager):
         manager = contextlib.ExitStack()
-        return Opened(manager.enter_context(result), manager.close)
+        return Opened(manager.enter_context(as_context_manager(result, context)), manager.close)
     return Opened(result)
 
 
@@ -382,6 +394,26 @@ def failed_to_start(key: str, error: BaseException) -> DagsterResourceFunctionEr
     )
 
 
-def as_context_manager(result: Any) -> Any:
-    """A generator as the context manager that it stands for; anything else as it is."""
-    return contextlib.contextmanager(lambda: result)() if isinstance(result, GeneratorType) else result
+def as_context_manager(result: Any, context: InitResourceContext | None = None) -> Any:
+    """A generator as the context manager that it stands for; with a context, an async context manager as one too."""
+    if isinstance(result, GeneratorType):
+        return contextlib.contextmanager(lambda: result)()
+    if context is None or not hasattr(result, "__aenter__") or hasattr(result, "__enter__"):
+        return result
+    return _on_event_loop(result, context.event_loop)
+
+
+@contextlib.contextmanager
+def _on_event_loop(manager: contextlib.AbstractAsyncContextManager[Any], event_loop: Any) -> Iterator[Any]:
+    """Enter and leave an async context manager on the loop that the ops will run on."""
+    if event_loop is None:
+        raise DagsterInvariantViolationError(
+            "Unable to handle resource with async def yield_for_execution outside a run without an event loop. Give the "
+            "one that the op will run on: build_op_context(..., event_loop=loop)."
+        )
+    with EventLoop(event_loop) as loop:
+        value = loop.run(manager.__aenter__())
+        try:
+            yield value
+        finally:
+            loop.run(manager.__aexit__(None, None, None))

@@ -54,20 +54,22 @@ def select(clauses: Sequence[str], upstream: Adjacency, what: str = "ops") -> se
             downstream[other].append(name)
     selected: set[str] = set()
     unknown = []
+    hints = ""
     for text in clauses:
         clause = Clause(text)
         if text.strip() == "*":
             selected |= set(upstream)
         elif clause.name not in upstream:
-            unknown.append(f'"{text}"{nearest(clause.name, upstream)}')
+            unknown.append(text)
+            hints += nearest(clause.name, upstream)
         else:
             selected.add(clause.name)
             selected |= _reach(clause.name, upstream, clause.depth_up)
             selected |= _reach(clause.name, downstream, clause.depth_down)
     if unknown:
         raise DagsterInvalidSubsetError(
-            f"No qualified {what} to execute found for {list(clauses)}: nothing is named {', '.join(unknown)} There are: "
-            f"{sorted(upstream)}."
+            f"No qualified {what} to execute found for {list(clauses)}: nothing is named "
+            f"{', '.join(map(repr, unknown))}.{hints} There are: {sorted(upstream)}."
         )
     return selected
 

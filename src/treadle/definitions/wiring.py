@@ -70,6 +70,11 @@ class WiredOp(msgspec.Struct, frozen=True):
     #: of the invocation or of the graphs around it, nearest first; the op's own stands between
     retry_policy: Any
 
+    def is_loaded(self, name: str) -> bool:
+        """True for an input that no step gives its value, so that the loader of its type may."""
+        source = self.inputs[name]
+        return source is None or any(isinstance(wire, str) for wire in source.wires)
+
     @property
     def tags(self) -> Mapping[str, str]:
         """The tags of the definition with those of the invocation over them."""
@@ -200,7 +205,8 @@ def _scope(path: str, inputs: Mapping[str, WiredInput | None], ops: Mapping[str,
                     f'Op "{path}" cannot be downstream of more than one dynamic output: it is below '
                     f'"{longest[-1].path}" (output "{longest[-1].output}") and "{scope[-1].path}" (output '
                     f'"{scope[-1].output}"), and nothing says which branch of one goes with which of the other. '
-                    f"Collect one of them, or put the second fan-out inside the map of the first."
+                    f"Collect one of them, or put the second fan-out inside the map of the first and let its op take a "
+                    f"value of the branch."
                 )
             longest = scope
     return longest

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Protocol
 
-from treadle.engine.machine import READS, Command, Launch, Machine, Skip, Wait
+from treadle.engine.machine import READS, Command, Launch, Machine, Note, Skip, Wait
 from treadle.errors import DagsterError, DagsterUnknownStepStateError, SerializableErrorInfo, error_info
 from treadle.events import DEBUG_LEVEL, ERROR_LEVEL, DagsterEvent, DagsterEventType, level_of, run_event
 from treadle.logs import RunLog
@@ -158,6 +158,7 @@ class Driver:
         elif type(command) is Wait:
             heapq.heappush(self._timers, (monotonic() + command.seconds, command.step_key))
         else:
+            assert isinstance(command, Note)
             self.log.message(ERROR_LEVEL, command.text, command.step_key)
         return None
 

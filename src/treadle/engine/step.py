@@ -169,7 +169,7 @@ class Attempt:
             verdict = self._check(port, self.values[port.name], place)
             yield self.stamp.event(_INPUT, StepInputData(port.name, verdict, port.dagster_type.display_name))
             if not verdict.success:
-                raise _type_check_error("input", port, verdict)
+                raise _type_check_error(self.stamp.step_key, "input", port, verdict)
 
     def _load(
         self, port: Any, handle: StepOutputHandle, manager: tuple[str, Any] | None
@@ -263,7 +263,7 @@ class Attempt:
             active_context.reset(token)
         if invoke.is_stream(result):
             signals.is_open = True
-            for outcome in invoke.stream(definition, result, context):
+            for outcome in invoke.stream(definition, result, context, self.place.loop):
                 self._leave()
                 yield from self._take(outcome)
                 self._enter(self._body_error)
@@ -350,7 +350,8 @@ class Attempt:
                 )
             if name in self.produced:
                 raise DagsterInvariantViolationError(
-                    f'Compute for {self._what()} returned an output "{name}" multiple times.'
+                    f'Compute for {self._what()} returned an output "{name}" multiple times. Give it once; '
+                    f"for several values declare it with DynamicOut."
                 )
             self.produced[name] = outcome.value
             return port, manager, None
@@ -388,7 +389,7 @@ class Attempt:
             _OUTPUT, StepOutputData(handle, verdict, None, metadata or {}, port.dagster_type.display_name)
         )
         if not verdict.success:
-            raise _type_check_error("output", port, verdict)
+            raise _type_check_error(key, "output", port, verdict)
         if manager is None:
             return
         manager_key = port.io_manager_key
@@ -566,10 +567,11 @@ def _is_retryable(raised: BaseException, error: BaseException) -> bool:
     return isinstance(error, DagsterUserCodeExecutionError) and not is_wrong_value
 
 
-def _type_check_error(kind: str, port: Any, verdict: TypeCheckData) -> DagsterTypeCheckDidNotPass:
+def _type_check_error(step_key: str, kind: str, port: Any, verdict: TypeCheckData) -> DagsterTypeCheckDidNotPass:
     description = f" Description: {verdict.description}" if verdict.description else ""
     return DagsterTypeCheckDidNotPass(
-        f'Type check failed for step {kind} "{port.name}" - expected type "{port.dagster_type.display_name}".{description}',
+        f'Op "{step_key}": Type check failed for step {kind} "{port.name}" - expected type '
+        f'"{port.dagster_type.display_name}".{description}',
         dict(verdict.metadata),
         port.dagster_type,
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
+from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
@@ -54,11 +55,21 @@ class Workplace:
         self.signals = Interrupts()
         #: puts an event into the log while its step is at work; None where the step's own stream is quick enough
         self.announce: Callable[[DagsterEvent], None] | None = None
+        #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
+        self.loop: Any = None
         run = facts.run
         self._tags = {"run_id": run.run_id, "job_name": run.job_name}
         self._run_tags = dict(run.tags)
         self._benches: dict[str, Bench] = {}
         self._scopes: dict[frozenset[str], Resources] = {}
+
+    def event_loop(self) -> Any:
+        """The event loop of the run, made when it is first asked for."""
+        if self.loop is None:
+            import asyncio
+
+            self.loop = asyncio.new_event_loop()
+        return self.loop
 
     def bench(self, path: str) -> Bench:
         """What one op of the job needs, resolved once however many branches or attempts it has."""
@@ -190,7 +201,7 @@ class Bench:
         hooks = job.hook_defs | op.hooks if op.hooks else job.hook_defs
         self.hooks = sorted(hooks, key=lambda hook: hook.name) if hooks else ()
         #: the resources that the op's code may see
-        self.keys = _visible_keys(definition, self.hooks)
+        self.keys = _visible_keys(op, self.hooks)
         self.outputs = {
             name: (port, None if port.is_nothing else place.resources[port.io_manager_key])
             for name, port in definition.output_dict.items()
@@ -202,15 +213,18 @@ class Bench:
         ]
 
 
-def _visible_keys(definition: Any, hooks: Any) -> frozenset[str]:
+def _visible_keys(op: WiredOp, hooks: Any) -> frozenset[str]:
+    definition = op.definition
     keys: frozenset[str] = definition.required_resource_keys
     for hook in hooks:
         keys |= hook.required_resource_keys
-    for port in definition.input_dict.values():
+    for name, port in definition.input_dict.items():
         if port.dagster_type.required_resource_keys:
             keys |= port.dagster_type.required_resource_keys
         if port.input_manager_key is not None:
             keys |= {port.input_manager_key}
+        elif op.is_loaded(name) and port.dagster_type.loader is not None:
+            keys |= port.dagster_type.loader.required_resource_keys()
     for port in definition.output_dict.values():
         if port.dagster_type.required_resource_keys:
             keys |= port.dagster_type.required_resource_keys
@@ -227,9 +241,11 @@ def _manager_of(place: Workplace, op: WiredOp, port: Any, wired: WiredInput | No
         return None
     origin: Any = wired.wires[0]
     upstream = place.job.wiring.ops[origin.path].definition.output_dict[origin.output]
-    if upstream.is_nothing:
+    manager = place.resources[upstream.io_manager_key]
+    # Another manager may find a value that something else has put where it looks.
+    if upstream.is_nothing and isinstance(manager, InMemoryIOManager):
         raise DagsterInvalidDefinitionError(
             f'Input "{port.name}" of op "{op.path}" takes the value of output "{origin.output}" of "{origin.path}", '
             f"which is of type Nothing and carries none. Declare the input with In(Nothing)."
         )
-    return upstream.io_manager_key, place.resources[upstream.io_manager_key]
+    return upstream.io_manager_key, manager

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from treadle.contexts import InitResourceContext
+from treadle.definitions import invoke
 from treadle.definitions.opening import OpenResources
 from treadle.engine.driver import RunEnd
 from treadle.engine.machine import Launch, Skip
@@ -100,7 +101,8 @@ class InProcessExecutor:
     def _init_context(self, key: str, **given: Any) -> InitResourceContext:
         facts = self.place.facts
         log = facts.log.for_resource(key, self._only_step)
-        return InitResourceContext(log=log, instance=facts.instance, run=facts.run, **given)
+        loop = self.place.event_loop
+        return InitResourceContext(log=log, instance=facts.instance, run=facts.run, event_loop=loop, **given)
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Close what was opened. An aborted run drops the step that it is in, and says nothing of its end."""
@@ -114,9 +116,12 @@ class InProcessExecutor:
             for key, error in opened.close():
                 yield self._note(
                     _T.ENGINE_EVENT,
-                    f'Teardown of resource "{key}" failed: {type(error).__name__}: {error}',
+                    f"Teardown of resources [{key}] failed: {type(error).__name__}: {error}",
                     EngineEventData(error=error_info(error)),
                 )
+        if self.place.loop is not None:
+            loop, self.place.loop = self.place.loop, None
+            invoke.close_event_loop(loop)
         if not is_aborted:
             pid = os.getpid()
             took = format_duration((time.perf_counter() - self._started) * 1000)

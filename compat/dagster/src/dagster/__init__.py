@@ -77,4 +77,4 @@ class _NoSubmodules:
         )
 
 
-sys.meta_path.append(_NoSubmodules)  # type: ignore[arg-type]
+sys.meta_path.append(_NoSubmodules)

@@ -13,5 +13,7 @@ from treadle import later
 
 def __getattr__(name: str) -> Any:
     if name not in later.NAMES:
-        raise AttributeError(f"module 'dagster.components' has no attribute {name!r}: components come in a later version.")
+        raise AttributeError(
+            f"module 'dagster.components' has no attribute {name!r}: components come in a later version."
+        )
     return getattr(later, name)
