@@ -146,6 +146,8 @@ def test_op_sees_itself_under_both_of_its_names() -> None:
     assert set(context.selected_output_names) == {"result"}
     assert context.op_execution_context is context.get_step_execution_context() is context
     assert context.step_launcher is None
+    with pytest.raises(CheckError, match="No repository definition was set on the step context"):
+        _ = context.repository_def
 
 
 def test_op_config_is_filled_in_and_none_where_there_is_nothing() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ def read_table(name: str) -> pd.DataFrame:
     return pd.read_csv(Path(package.submodule_search_locations[0], "data", file_name))
 
 
-def _check_flights(_context: TypeCheckContext, value: object) -> TypeCheck:
+def _check_flights(_context: TypeCheckContext, value: Any) -> TypeCheck:
     if not isinstance(value, pd.DataFrame):
         return TypeCheck(False, f"expected a pandas DataFrame, got {type(value).__name__}")
     wrong = [f"no column {name}" for name in NUMBERS + TEXTS if name not in value]

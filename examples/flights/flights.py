@@ -141,7 +141,7 @@ def check_tables(
     limits = context.op_config
     results = compare(limits, flights, weather, {"airlines": airlines, "airports": airports, "planes": planes})
     yield from results
-    failed = [result.label for result in results if not result.success]
+    failed = [str(result.label) for result in results if not result.success]
     if failed and limits["strict"]:
         raise Failure(f"Checks failed: {', '.join(failed)}", {"failed": failed}, allow_retries=False)
     if failed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Any as _AnyObject
 
 if TYPE_CHECKING:
+    __version__: str
     # fmt: off
     from treadle.config.mistakes import (
         DagsterEvaluationErrorReason as DagsterEvaluationErrorReason,
@@ -1184,27 +1185,29 @@ __all__ = [
 # fmt: on
 
 
-def __getattr__(name: str) -> _AnyObject:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker would take this for leave to import any name
 
-        return version("treadle")
-    from importlib import import_module
+    def __getattr__(name: str) -> _AnyObject:
+        if name == "__version__":
+            from importlib.metadata import version
 
-    target = _OLDER_NAMES.get(name, name)
-    module = _MODULE_OF.get(target)
-    if module is None:
-        module = "treadle.later"
-        later = import_module(module)
-        if name not in later.NAMES:
-            from difflib import get_close_matches
+            return version("treadle")
+        from importlib import import_module
 
-            near = get_close_matches(name, [*__all__, *later.NAMES], n=1)
-            raise AttributeError(
-                f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
-            )
-    value = globals()[name] = getattr(import_module(module), target)
-    return value
+        target = _OLDER_NAMES.get(name, name)
+        module = _MODULE_OF.get(target)
+        if module is None:
+            module = "treadle.later"
+            later = import_module(module)
+            if name not in later.NAMES:
+                from difflib import get_close_matches
+
+                near = get_close_matches(name, [*__all__, *later.NAMES], n=1)
+                raise AttributeError(
+                    f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+                )
+        value = globals()[name] = getattr(import_module(module), target)
+        return value
 
 
 def __dir__() -> list[str]:

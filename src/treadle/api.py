@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from treadle import later
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
 from treadle.definitions.compose import read_tags
@@ -97,6 +98,8 @@ class RunOptions(NamedTuple):
     input_values: Mapping[str, Any] | None = None
     tags: Mapping[str, Any] | None = None
     resources: Mapping[str, Any] | None = None
+    #: comes later, and is refused
+    partition_key: str | None = None
 
 
 _NO_OPTIONS = RunOptions()
@@ -151,6 +154,7 @@ def iterate_in_process(
 def _set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
     """Check everything that a caller gave, before anything runs."""
     what = f'job "{job.name}"'
+    later.refuse_given(f"{what}: execute_in_process", partition_key=options.partition_key)
     selection, instance, run_id, tags = options.op_selection, options.instance, options.run_id, options.tags
     if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
         raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')

@@ -324,6 +324,11 @@ class OpExecutionContext:
             f"Op '{self._facts.node.name}' does not have an assets definition: it makes values of runs, not assets."
         )
 
+    @property
+    def repository_def(self) -> NoReturn:
+        """The repository that the job comes from; CheckError, since a run in this process knows only its job."""
+        raise CheckError("No repository definition was set on the step context: the run knows only its job.")
+
     assets_def: Any = property(_refuse_asset, doc="DagsterInvalidPropertyError: ops make no assets.")
     asset_key = assets_def
 

@@ -162,7 +162,11 @@ class OutputContext(_IOContext):
                 f"OutputContext.log_event: Unexpected event {show(event)}. It takes an AssetMaterialization or an "
                 f"AssetObservation."
             )
-        self._events.append(event)
+        step_context = self._given.get("step_context")
+        if step_context is not None:
+            step_context.log_event(event)  # a run logs it at once: it stands there when it happened
+        else:
+            self._events.append(event)
 
     def add_output_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Attach metadata to the HANDLED_OUTPUT event; DagsterInvalidMetadata for a key that is there already."""

@@ -152,7 +152,11 @@ def refuse(what: str, part: str, advice: str = "") -> NoReturn:
 
 
 #: parameters of today's definitions that belong to later stages
-_PARAMETERS = {"partitions_def": "PartitionsDefinition", "automation_condition": "AutomationCondition"}
+_PARAMETERS = {
+    "partitions_def": "PartitionsDefinition",
+    "partition_key": "PartitionsDefinition",
+    "automation_condition": "AutomationCondition",
+}
 
 
 def refuse_given(what: str, **given: object) -> None:

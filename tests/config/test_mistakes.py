@@ -182,7 +182,10 @@ def test_unexpected_entry_says_what_was_meant(schema: Any, value: Any, message: 
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"a": int}, "entry \"a\" at the root. You must provide this value in your run config. Example config for the missing entry: {'a': 0}."),
+        (
+            {"a": int},
+            "entry \"a\" at the root. You must provide this value in your run config. Example config for the missing entry: {'a': 0}.",
+        ),
         (
             {"b": str, "a": {"x": float, "y": Field(int, 1)}},
             "entries ['a', 'b'] at the root. You must provide these values in your run config. Example config for the missing entries: {'a': {'x': 0.0}, 'b': '...'}.",

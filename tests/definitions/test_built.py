@@ -202,7 +202,7 @@ def test_first_attempt_has_number_0_in_a_direct_call_too() -> None:
 
 ONLY_IN_A_RUN = [
     "run", "dagster_run", "pipeline_run", "job_def", "job_name", "op", "op_handle", "node_handle", "step_launcher",
-    "step_key", "assets_def", "asset_key", "get_step_execution_context",
+    "step_key", "repository_def", "assets_def", "asset_key", "get_step_execution_context",
 ]  # fmt: skip
 ONLY_IN_A_CALL = ["run_config", "op_def", "selected_output_names"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from treadle import (
+    AssetMaterialization,
     ConfigurableResource,
     DagsterInstance,
     DagsterInvalidDefinitionError,
@@ -23,6 +24,7 @@ from treadle import (
     Out,
     ResourceDefinition,
     RunConfig,
+    configured,
     dagster_type_loader,
     fs_io_manager,
     graph,
@@ -267,3 +269,36 @@ def test_folder_of_the_filesystem_manager_can_come_from_run_config(tmp_path: Pat
     config = RunConfig(resources={"io_manager": FilesystemIOManager(base_dir=str(tmp_path))})
     result = made.execute_in_process(config)
     assert (tmp_path / result.run_id / "one" / "result").exists()
+
+
+def test_event_that_a_manager_logs_stands_in_the_log_when_it_happened() -> None:
+    class Telling(InMemoryIOManager):
+        def handle_output(self, context: Any, obj: Any) -> Any:
+            context.log_event(AssetMaterialization("first"))
+            context.log.info("between")
+            super().handle_output(context, obj)
+            yield AssetMaterialization("second")
+
+    with DagsterInstance.ephemeral() as instance:
+        result = alone.to_job(resource_defs={"io_manager": Telling()}).execute_in_process(instance=instance)
+        entries = instance.all_logs(result.run_id)
+    told = [entry.dagster_event_type.value if entry.dagster_event_type else entry.user_message for entry in entries]
+    start = told.index("STEP_OUTPUT") + 1
+    assert told[start : start + 4] == ["ASSET_MATERIALIZATION", "between", "ASSET_MATERIALIZATION", "HANDLED_OUTPUT"]
+
+
+def test_configured_takes_a_class_of_resources() -> None:
+    @configured(Client, config_schema={"secure": bool})
+    def client_by_kind(config: Any) -> Any:
+        return {"port": 443 if config["secure"] else 80}
+
+    @op
+    def port_of(client: Client) -> int:
+        return client.port
+
+    @job(resource_defs={"client": client_by_kind})
+    def asking() -> None:
+        port_of()
+
+    config = {"resources": {"client": {"config": {"secure": True}}}}
+    assert asking.execute_in_process(config).output_for_node("port_of") == 443

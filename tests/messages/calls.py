@@ -8,17 +8,23 @@ from tests.messages.catalogue import section
 from treadle import (
     Config,
     DagsterRunStatus,
+    DynamicOut,
+    DynamicOutput,
+    HookDefinition,
     In,
     IOManager,
     Nothing,
+    OpDefinition,
     Out,
     Output,
+    ResourceParam,
     build_hook_context,
     build_init_logger_context,
     build_init_resource_context,
     build_input_context,
     build_op_context,
     build_output_context,
+    graph,
     job,
     logger,
     op,
@@ -175,12 +181,12 @@ def bare_value_yielded():
 
 @calls
 def run_of_a_context_without_one():
-    build_op_context().run  # noqa: B018
+    build_op_context().run
 
 
 @calls
 def op_of_a_context_outside_a_body():
-    build_op_context().op_def  # noqa: B018
+    build_op_context().op_def
 
 
 @calls
@@ -204,7 +210,59 @@ def generator_resource_outside_a_block():
     def db():
         yield 3
 
-    build_op_context(resources={"db": db}).resources.db  # noqa: B018
+    build_op_context(resources={"db": db}).resources.db
+
+
+@calls
+def context_by_place_and_by_name():
+    tell(build_op_context(), 3, context=build_op_context())
+
+
+@calls
+def input_by_place_and_by_name_of_one():
+    tell(build_op_context(), 3, rows=3)
+
+
+@calls
+def unknown_input_beside_all_others():
+    @op
+    def count(rows: int, limit: int = 3):
+        pass
+
+    count(1, limt=4)
+
+
+@calls
+def op_of_an_OpDefinition():
+    OpDefinition(lambda context, inputs: 1, "load")()
+
+
+@calls
+def resources_in_both_places():
+    @op
+    def ask(context, db: ResourceParam[int]):
+        pass
+
+    ask(build_op_context(resources={"other": 3}), db=3)
+
+
+@calls
+def output_twice():
+    @op
+    def one():
+        yield Output(1)
+        yield Output(2)
+
+    list(one())
+
+
+@calls
+def plain_output_for_a_dynamic_one():
+    @op(out=DynamicOut())
+    def spread():
+        yield Output(1)
+
+    list(spread())
 
 
 # -- the rest ------------------------------------------------------------------------------------------------------------------
@@ -229,8 +287,8 @@ def announce(context):
 
 @success_hook
 def announce_op(context):
-    context.op_output_values  # noqa: B018
-    context.op  # noqa: B018
+    context.op_output_values
+    context.op
 
 
 @logger(config_schema={"level": str})
@@ -314,6 +372,70 @@ def input_context_of_a_value():
 @rest
 def unknown_argument():
     build_op_context(op_cofig={})
+
+
+@rest
+def resource_of_two_contexts():
+    database(None, None)
+
+
+@rest
+def resource_with_a_misnamed_context():
+    database(contxt=None)
+
+
+@rest
+def resource_of_a_value():
+    database(3)
+
+
+@rest
+def resource_without_the_one_that_it_needs():
+    @resource(required_resource_keys={"url"})
+    def db(context):
+        pass
+
+    db(build_init_resource_context())
+
+
+@rest
+def hook_with_a_misnamed_context():
+    announce(contxt=None)
+
+
+@rest
+def hook_made_without_a_decorator():
+    HookDefinition(name="tell", hook_fn=lambda context, events: None)(None)
+
+
+@rest
+def hook_context_without_an_instance():
+    build_hook_context().instance
+
+
+@rest
+def hook_context_without_a_run():
+    build_hook_context().run_id
+
+
+@rest
+def both_names_of_the_metadata_of_an_output():
+    build_output_context(metadata={"a": 1}, definition_metadata={"a": 1})
+
+
+@rest
+def identifier_of_an_input_without_an_output():
+    build_input_context().get_identifier()
+
+
+@rest
+def partition_of_an_input():
+    build_input_context().partition_key
+
+
+@rest
+def logger_of_a_value():
+    console(3)
 
 
 # -- results -------------------------------------------------------------------------------------------------------------------
@@ -414,7 +536,7 @@ def node_result_that_is_not_there():
 
 @results
 def data_of_another_kind_of_event():
-    result().all_events[0].step_output_data  # noqa: B018
+    result().all_events[0].step_output_data
 
 
 @results
@@ -425,3 +547,44 @@ def asset():
 @results
 def unknown_status():
     DagsterRunStatus("DONE")
+
+
+@results
+def output_of_a_graph_that_it_does_not_have():
+    @graph
+    def all_of_it():
+        return add.alias("two")(judge()[0], judge()[0])
+
+    job_result = all_of_it.execute_in_process(raise_on_error=False)
+    job_result.output_value("sum")
+
+
+@results
+def branch_by_its_key():
+    @op(out=DynamicOut())
+    def spread():
+        return [DynamicOutput(1, "one")]
+
+    @graph
+    def all_of_it():
+        spread().map(follow)
+
+    all_of_it.execute_in_process().output_for_node("follow[one]")
+
+
+@results
+def mapped_over_nothing():
+    @op(out=DynamicOut())
+    def spread():
+        return []
+
+    @graph
+    def all_of_it():
+        spread().map(follow)
+
+    all_of_it.execute_in_process().output_for_node("follow")
+
+
+@results
+def node_of_a_run_event():
+    result().all_events[0].node_name

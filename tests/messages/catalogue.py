@@ -54,7 +54,7 @@ def told_by(case: Case) -> str:
                 said = NOTHING
         except BaseException as error:
             said = "\n".join(_lines_of(error))
-        return _without_circumstances(said, folder)
+        return "\n".join(filter(str.strip, _without_circumstances(said, folder).splitlines()))
 
 
 def _lines_of(error: BaseException) -> Iterator[str]:

@@ -381,6 +381,56 @@ def configured_that_raises():
     give({"ops": {"by_city": {"config": {"city": "Newark"}}}}, job_of(by_city, "nightly"))
 
 
+@values
+def bool_for_a_float():
+    @op(config_schema=float)
+    def take(context):
+        pass
+
+    give({"ops": {"take": {"config": "much"}}}, job_of(take, "nightly"))
+
+
+@values
+def text_for_a_bool():
+    @op(config_schema=bool)
+    def take(context):
+        pass
+
+    give({"ops": {"take": {"config": "yes"}}}, job_of(take, "nightly"))
+
+
+@values
+def list_for_a_map():
+    of_delays(counts=[1])
+
+
+@values
+def config_mapping_of_a_job_that_raises():
+    mapping = ConfigMapping(lambda config: {}["ops"], config_schema={"airport": str})
+    give({"airport": "EWR"}, job_of(delays, "nightly", config=mapping))
+
+
+@values
+def what_a_config_mapping_of_a_job_does_not_take():
+    mapping = ConfigMapping(lambda config: {}, config_schema={"airport": str})
+    give({"airprt": "EWR"}, job_of(delays, "nightly", config=mapping))
+
+
+@values
+def what_a_config_mapping_of_a_job_gives_does_not_fit():
+    mapping = ConfigMapping(lambda config: {"ops": {"delay": {"config": config}}}, config_schema={"airport": str})
+    give({"airport": "EWR"}, job_of(delays, "nightly", config=mapping))
+
+
+@values
+def config_of_a_graph_itself_that_does_not_fit():
+    @graph(config={"delays": {"config": {"airprt": "EWR"}}})
+    def all_of_it():
+        delays()
+
+    job_of(all_of_it, "nightly")
+
+
 # -- classes ---------------------------------------------------------------------------------------------------------------
 
 classes = section("config classes")
@@ -413,7 +463,7 @@ def field_changed():
 
 @classes
 def environment_variable_in_a_text():
-    f"{EnvVar('PASSWORD')}-x"
+    "{}-x".format(EnvVar("PASSWORD"))
 
 
 @classes
@@ -501,3 +551,25 @@ def file_that_a_package_does_not_have():
 def mistake_in_a_file(folder: Path):
     (folder / "run.yaml").write_text("ops:\n  delays:\n    config:\n      airport: EWR\n      limt: 3\n")
     give(config_from_files([str(folder / "run.yaml")]))
+
+
+@files
+def name_that_is_a_number():
+    config_from_files([3])
+
+
+@files
+def package_without_a_file():
+    config_from_pkg_resources(["treadle"])
+
+
+@files
+def anchor_that_holds_itself(folder: Path):
+    (folder / "run.yaml").write_text("ops: &all\n  load: *all\n")
+    config_from_files([str(folder / "run.yaml")])
+
+
+@files
+def key_that_is_a_list(folder: Path):
+    (folder / "run.yaml").write_text("ops:\n  [load, save]: {}\n")
+    config_from_files([str(folder / "run.yaml")])

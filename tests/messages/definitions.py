@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Literal, Protocol, Union
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol, Union
 
 from tests.messages.catalogue import section
 from treadle import (
+    Array,
     Backoff,
     Config,
     ConfigMapping,
+    ConfigurableResource,
     DagsterType,
+    DynamicOutput,
     Enum,
     EnumValue,
     Field,
@@ -26,7 +30,9 @@ from treadle import (
     PythonObjectDagsterType,
     ResourceDefinition,
     RetryPolicy,
+    ScalarUnion,
     Selector,
+    Shape,
     configured,
     dagster_type_loader,
     executor,
@@ -36,6 +42,7 @@ from treadle import (
     job,
     logger,
     make_python_type_usable_as_dagster_type,
+    multiprocess_executor,
     op,
     resource,
     success_hook,
@@ -225,6 +232,30 @@ def priority_that_is_no_number():
         load.tag({"dagster/priority": "high"})()
 
     nightly.execute_in_process()
+
+
+@ops
+def ins_in_a_list():
+    op(ins=[In(int)])(load.compute_fn)
+
+
+@ops
+def input_that_is_called_context():
+    @op(ins={"context": In(int)})
+    def total():
+        pass
+
+
+@ops
+def one_dynamic_output_annotated():
+    @op
+    def split() -> DynamicOutput:
+        pass
+
+
+@ops
+def pool_that_a_tag_contradicts():
+    op(pool="a", tags={"dagster/concurrency_key": "b"})(load.compute_fn)
 
 
 # -- retry policies ------------------------------------------------------------------------------------------------
@@ -425,6 +456,11 @@ def two_types_of_one_name():
         take(give())
 
 
+@types
+def loader_of_a_value():
+    dagster_type_loader(int)(3)
+
+
 # -- resources, IO managers, loggers, hooks, executors -----------------------------------------------------------------
 
 others = section("resources, hooks and loggers, defined")
@@ -605,6 +641,41 @@ def io_manager_definition_of_a_value():
     IOManagerDefinition(3)
 
 
+@others
+def ConfigMapping_with_text_in_place_of_a_bool():
+    ConfigMapping(lambda config: config, receive_processed_config_values="yes")
+
+
+@others
+def resource_field_of_a_class_of_ones_own():
+    class Database(ConfigurableResource):
+        airport: Airport
+
+    job(name="nightly", resource_defs={"db": Database(airport=Airport())})(load)
+
+
+@others
+def nested_resource_launched_but_not_bound():
+    class Inner(ConfigurableResource):
+        url: str
+
+    class Outer(ConfigurableResource):
+        inner: Inner
+
+    outer = Outer(inner=Inner.configure_at_launch())
+
+    @job(resource_defs={"outer": outer})
+    def nightly():
+        load()
+
+    nightly.execute_in_process()
+
+
+@others
+def multiprocess_executor_started():
+    multiprocess_executor.executor_creation_fn(None)
+
+
 # -- config schemas ------------------------------------------------------------------------------------------------------
 
 schemas = section("config schemas")
@@ -631,9 +702,8 @@ def nested_deep():
 
 @schemas
 def typing_List():
-    import typing
 
-    schema({"rows": typing.List[int]})
+    schema({"rows": list[int]})
 
 
 @schemas
@@ -766,3 +836,125 @@ def type_of_values_in_a_Config_class():
     Wrong.to_config_schema()
 
 
+@schemas
+def ScalarUnion_of_a_list():
+    ScalarUnion([int], {"value": int})
+
+
+@schemas
+def ScalarUnion_of_two_scalars():
+    ScalarUnion(int, str)
+
+
+@schemas
+def enum_of_Python():
+    import enum
+
+    class Colour(enum.Enum):
+        RED = 1
+
+    schema({"colour": Colour})
+
+
+@schemas
+def tuple_of_two_types():
+    schema({"rows": (int, int)})
+
+
+@schemas
+def pydantic_class():
+    import pydantic
+
+    class Where(pydantic.BaseModel):
+        airport: str
+
+    schema(Where)
+
+
+@schemas
+def Field_of_a_Field():
+    Field(Field(int))
+
+
+@schemas
+def map_of_text():
+    schema({"counts": {str: "int"}})
+
+
+@schemas
+def list_of_text():
+    schema({"counts": ["int"]})
+
+
+@schemas
+def Array_of_text():
+    Array("int")
+
+
+@schemas
+def Shape_with_a_number_as_key():
+    Shape({3: int})
+
+
+@schemas
+def one_alias_for_two_fields():
+    Shape({"rows": int, "n": int}, field_aliases={"rows": "n"})
+
+
+@schemas
+def Config_class_that_contains_itself():
+    Tree.to_config_schema()
+
+
+@schemas
+def Literal_of_numbers():
+    class Where(Config):
+        gate: Literal[1, 2]
+
+    Where.to_config_schema()
+
+
+@schemas
+def dict_with_keys_of_ones_own():
+    class Where(Config):
+        counts: dict[tuple[int, int], int]
+
+    Where.to_config_schema()
+
+
+@schemas
+def union_of_a_number_and_a_list():
+    class Where(Config):
+        rows: Union[int, list[int]]
+
+    Where.to_config_schema()
+
+
+@schemas
+def pydantic_class_in_a_Config_class():
+    import pydantic
+
+    class Inner(pydantic.BaseModel):
+        rows: int
+
+    class Where(Config):
+        inner: Inner
+
+    Where.to_config_schema()
+
+
+@schemas
+def default_of_a_Config_class_that_does_not_fit():
+    class Where(Config):
+        rows: int = "many"
+
+    Where.to_config_schema()
+
+
+@schemas
+def default_asked_of_a_field_without_one():
+    Field(int).default_value
+
+
+class Tree(Config):
+    branches: list[Tree]

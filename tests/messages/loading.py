@@ -17,14 +17,20 @@ from treadle import (
     DagsterInstance,
     DataVersion,
     Definitions,
+    EventRecordsFilter,
+    MetadataValue,
+    ModeDefinition,
     Output,
-    RunsFilter,
     TableColumn,
     TableRecord,
     execute_pipeline,
+    in_process_executor,
     instance_for_test,
     job,
+    load_definitions_from_modules,
+    multiprocess_executor,
     op,
+    pipeline,
     repository,
     with_resources,
 )
@@ -228,6 +234,64 @@ def unknown_command():
     return f"{err.getvalue()}(exit code {code})"
 
 
+@shell
+def folder_with_a_slash(folder: Path):
+    (folder / "jobs.d").mkdir()
+    (folder / "jobs.d" / "nightly.py").write_text("")
+    return called(folder, "jobs.d/")
+
+
+@shell
+def two_words(folder: Path):
+    return called(folder, "night ly")
+
+
+@shell
+def file_called_as_a_library(folder: Path):
+    return called(folder, "json.py", json="")
+
+
+@shell
+def function_that_returns_a_value(folder: Path):
+    return called(folder, "flights.py:number", flights=FLIGHTS + "\ndef number():\n    return 3\n")
+
+
+@shell
+def Definitions_with_several_jobs(folder: Path):
+    text = FLIGHTS + "\nfrom treadle import Definitions\nall_of_it = Definitions(jobs=[nightly, weekly])\n"
+    return called(folder, "flights.py:all_of_it", flights=text)
+
+
+@shell
+def Definitions_without_a_job(folder: Path):
+    text = "from treadle import Definitions\nall_of_it = Definitions()\n"
+    return called(folder, "empty.py:all_of_it", empty=text)
+
+
+@shell
+def module_that_raises(folder: Path):
+    return called(folder, "broken", broken="raise LookupError('no table')\n")
+
+
+@shell
+def job_that_lacks_a_resource(folder: Path):
+    text = (
+        "from treadle import job, op\n\n@op(required_resource_keys={'db'})\ndef query(context): pass\n\n"
+        "@job\ndef nightly():\n    query()\n"
+    )
+    return called(folder, "queries.py", queries=text)
+
+
+@shell
+def setting_that_is_no_YAML(folder: Path):
+    return called(folder, "flights.py:nightly", "--set", "ops.load.config.rows=[1")
+
+
+@shell
+def setting_without_a_path(folder: Path):
+    return called(folder, "flights.py:nightly", "--set", "=3")
+
+
 # -- containers ----------------------------------------------------------------------------------------------------------------
 
 containers = section("Definitions and repositories")
@@ -352,6 +416,61 @@ def with_resources_config_of_an_unknown_key():
     with_resources([queries], {"database": 3}, {"databse": {"config": {}}})
 
 
+@containers
+def merge_of_two_executors():
+    Definitions.merge(Definitions(executor=in_process_executor), Definitions(executor=multiprocess_executor))
+
+
+@containers
+def merge_of_a_job():
+    Definitions.merge(nightly)
+
+
+@containers
+def reconstruction_metadata_that_is_a_number():
+    Definitions().with_reconstruction_metadata({"a": 3})
+
+
+@containers
+def module_by_its_name():
+    load_definitions_from_modules(["flights"])
+
+
+@containers
+def with_resources_of_a_value():
+    with_resources([3], {})
+
+
+@containers
+def unknown_job_of_a_repository():
+    @repository
+    def all_of_it():
+        return [nightly]
+
+    all_of_it.get_job("nigthly")
+
+
+@containers
+def repository_with_a_value_under_a_name():
+    @repository
+    def all_of_it():
+        return {"jobs": {"nightly": 3}}
+
+
+@containers
+def repository_with_a_function_that_gives_no_job():
+    @repository
+    def all_of_it():
+        return {"jobs": {"nightly": lambda: 3}}
+
+    all_of_it.get_job("nightly")
+
+
+@containers
+def unknown_member_of_a_repository():
+    Definitions(jobs=[nightly]).get_repository_def().get_jbo
+
+
 # -- later and older names ---------------------------------------------------------------------------------------------------------
 
 names = section("names of later stages and older names")
@@ -385,7 +504,7 @@ def class_derived_from_a_later_name():
 
 @names
 def unknown_name():
-    treadle.grahp  # noqa: B018
+    treadle.grahp
 
 
 @names
@@ -411,6 +530,22 @@ def reexecution():
 @names
 def assets_in_Definitions():
     Definitions(assets=[3])
+
+
+@names
+def presets_of_a_pipeline():
+    @pipeline(preset_defs=[3])
+    def old():
+        pass
+
+
+@names
+def unknown_mode_of_a_pipeline():
+    @pipeline(mode_defs=[ModeDefinition(name="prod")])
+    def old():
+        load()
+
+    execute_pipeline(old, mode="prd")
 
 
 # -- the instance -----------------------------------------------------------------------------------------------------------------
@@ -489,3 +624,45 @@ def tag_of_an_output_that_is_a_number():
 @instances
 def log_level():
     nightly.execute_in_process(run_config={"loggers": {"console": {"config": {"log_level": "DEBG"}}}})
+
+
+@instances
+def home_that_is_not_absolute():
+    home = os.environ.pop("DAGSTER_HOME", None)
+    os.environ["DAGSTER_HOME"] = "home"
+    try:
+        DagsterInstance.get()
+    finally:
+        del os.environ["DAGSTER_HOME"]
+        if home is not None:
+            os.environ["DAGSTER_HOME"] = home
+
+
+@instances
+def records_by_a_kind_of_event():
+    DagsterInstance.ephemeral().get_event_records(DagsterEventType.STEP_START)
+
+
+@instances
+def kind_of_event_as_text():
+    EventRecordsFilter("STEP_START")
+
+
+@instances
+def data_version_of_a_number():
+    DataVersion(3)
+
+
+@instances
+def table_column_that_is_a_number():
+    TableRecord({3: 1})
+
+
+@instances
+def table_without_rows_and_schema():
+    MetadataValue.table([])
+
+
+@instances
+def table_with_different_rows():
+    MetadataValue.table([TableRecord({"a": 1}), TableRecord({"b": 1})])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from treadle import (
     FilesystemIOManager,
     In,
     IOManager,
+    LocalFileHandle,
     LocalFileManager,
     MetadataValue,
     Noneable,
@@ -32,6 +34,7 @@ from treadle import (
     TypeCheck,
     UPathIOManager,
     build_input_context,
+    build_output_context,
     build_resources,
     check_dagster_type,
     custom_path_fs_io_manager,
@@ -40,6 +43,7 @@ from treadle import (
     graph,
     io_manager,
     job,
+    make_values_resource,
     op,
     resource,
     success_hook,
@@ -289,6 +293,87 @@ def unknown_member_of_the_context():
     run(body)
 
 
+@outputs
+def plain_value_for_an_annotated_Output():
+    def body() -> Output[int]:
+        return 1
+
+    run(body)
+
+
+@outputs
+def dynamic_output_of_another_name():
+    run(lambda: [DynamicOutput(1, "one", "late")], out=DynamicOut())
+
+
+@outputs
+def value_left_out_by_an_annotated_stream():
+    def body() -> Iterator[Output]:
+        yield Output(1, "late")
+
+    run(body, out=TWO)
+
+
+@outputs
+def text_metadata_of_a_number():
+    MetadataValue.text(3)
+
+
+@outputs
+def path_metadata_of_a_number():
+    MetadataValue.path(3)
+
+
+@outputs
+def bool_metadata_of_a_number():
+    MetadataValue.bool(3)
+
+
+@outputs
+def float_metadata_of_a_bool():
+    MetadataValue.float(True)
+
+
+@outputs
+def python_artifact_of_a_value():
+    MetadataValue.python_artifact(3)
+
+
+@outputs
+def timestamp_without_a_time_zone():
+    import datetime
+
+    MetadataValue.timestamp(datetime.datetime(2013, 1, 1))  # noqa: DTZ001 - that is the mistake
+
+
+@outputs
+def int_metadata_that_is_too_long():
+    MetadataValue.int(10**5000)
+
+
+@outputs
+def metadata_changed():
+    Output(1).metadata["rows"] = 3
+
+
+@outputs
+def asset_key_of_a_materialized_file_that_is_a_number():
+    AssetMaterialization.file(3)
+
+
+@outputs
+def allow_retries_as_text():
+    Failure("late", allow_retries="yes")
+
+
+@outputs
+def assets_of_an_op():
+    def body(context):
+        return context.assets_def
+
+    run(body)
+
+
 # -- types of values ---------------------------------------------------------------------------------------------------------
 
 checks = section("types of values")
@@ -433,6 +518,39 @@ def JSON_file_without_a_value(folder: Path):
     job_of(take).execute_in_process(run_config={"ops": {"take": {"inputs": {"rows": given}}}})
 
 
+@checks
+def JSON_file_that_is_none(folder: Path):
+    (folder / "rows.json").write_text("[3")
+
+    @op
+    def take(rows: int):
+        pass
+
+    given = {"json": {"path": str(folder / "rows.json")}}
+    job_of(take).execute_in_process(run_config={"ops": {"take": {"inputs": {"rows": given}}}})
+
+
+@checks
+def pickle_that_is_none(folder: Path):
+    (folder / "rows.pickle").write_bytes(b"rows")
+
+    @op
+    def take(rows: int):
+        pass
+
+    given = {"pickle": {"path": str(folder / "rows.pickle")}}
+    job_of(take).execute_in_process(run_config={"ops": {"take": {"inputs": {"rows": given}}}})
+
+
+@checks
+def tuple_of_another_length_from_config():
+    @op
+    def take(pair: tuple[int, int]):
+        pass
+
+    job_of(take).execute_in_process(run_config={"ops": {"take": {"inputs": {"pair": [1, 2, 3]}}}})
+
+
 # -- resources -----------------------------------------------------------------------------------------------------------------
 
 resources = section("resources")
@@ -502,6 +620,16 @@ def build_resources_of_a_list():
 def unknown_resource_of_build_resources():
     with build_resources({"db": 3}) as opened:
         return opened.database
+
+
+@resources
+def value_that_make_values_resource_does_not_have():
+    run(
+        lambda context: context.resources.places.ctiy,
+        {"places": make_values_resource(city=str)},
+        {"resources": {"places": {"config": {"city": "Newark"}}}},
+        required_resource_keys={"places"},
+    )
 
 
 # -- IO managers ----------------------------------------------------------------------------------------------------------------
@@ -653,6 +781,58 @@ def Nothing_to_an_input_that_needs_a_value():
         count(clean())
 
     all_of_it.execute_in_process()
+
+
+@storage
+def file_that_was_cut_off(folder: Path):
+    class Cut(FilesystemIOManager):
+        def handle_output(self, context, obj):
+            super().handle_output(context, obj)
+            for path in folder.rglob("result"):
+                path.write_bytes(path.read_bytes()[:-1])
+
+    pass_on(Cut(base_dir=str(folder)))
+
+
+@storage
+def file_of_something_else(folder: Path):
+    class Other(FilesystemIOManager):
+        def handle_output(self, context, obj):
+            super().handle_output(context, obj)
+            for path in folder.rglob("result"):
+                path.write_bytes(b"rows")
+
+    pass_on(Other(base_dir=str(folder)))
+
+
+@storage
+def filesystem_manager_by_hand_without_a_folder():
+    FilesystemIOManager().handle_output(build_output_context("give", "result"), 3)
+
+
+@storage
+def mode_of_a_file_manager(folder: Path):
+    with LocalFileManager(str(folder)).read(LocalFileHandle(str(folder / "rows")), mode="w"):
+        pass
+
+
+@storage
+def file_handle_of_a_number():
+    LocalFileHandle(3)
+
+
+@storage
+def file_manager_given_a_path(folder: Path):
+    LocalFileManager(str(folder)).write("rows")
+
+
+@storage
+def event_of_an_IO_manager_that_is_none():
+    class Telling(Empty):
+        def handle_output(self, context, obj):
+            context.log_event("rows")
+
+    pass_on(Telling())
 
 
 # -- hooks ---------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.conformance.wiring import job_of
 from tests.messages.catalogue import section
 from treadle import (
@@ -13,6 +15,7 @@ from treadle import (
     GraphOut,
     In,
     InputMapping,
+    JobDefinition,
     MultiDependencyDefinition,
     Nothing,
     Out,
@@ -285,6 +288,15 @@ def input_that_nothing_can_give():
     body(lambda: land())
 
 
+@composition
+def list_element_that_is_connected_to_nothing():
+    @graph
+    def inner(rows):
+        take([rows, load()])
+
+    body(lambda: inner())
+
+
 # -- types at the two ends ------------------------------------------------------------------------------------------------
 
 ends = section("types of connected ends")
@@ -308,6 +320,15 @@ def nothing_to_a_number():
 @ends
 def list_to_a_number():
     body(lambda: add([worst(load())]))
+
+
+@ends
+def text_to_a_number_where_it_is_an_error():
+    os.environ["TREADLE_WIRING"] = "strict"
+    try:
+        body(lambda: add(give_text()))
+    finally:
+        del os.environ["TREADLE_WIRING"]
 
 
 # -- dynamic ---------------------------------------------------------------------------------------------------------------
@@ -422,7 +443,9 @@ def edge_that_is_a_name():
 @written_out
 def circle():
     one, other = (op(name=name)(lambda value: value) for name in ("one", "other"))
-    made({"one": {"value": DependencyDefinition("other")}, "other": {"value": DependencyDefinition("one")}}, [one, other])
+    made(
+        {"one": {"value": DependencyDefinition("other")}, "other": {"value": DependencyDefinition("one")}}, [one, other]
+    )
 
 
 @written_out
@@ -592,6 +615,38 @@ def input_without_a_value_that_config_cannot_give():
     all_of_it.execute_in_process()
 
 
+@jobs
+def job_of_an_op():
+    JobDefinition(graph_def=load)
+
+
+@jobs
+def op_selection_in_the_definition():
+    graph(name="all_of_it")(lambda: load()).to_job(op_selection="load")
+
+
+@jobs
+def resource_key_that_is_a_number():
+    job(name="nightly", resource_defs={3: 3})(lambda: None)
+
+
+@jobs
+def input_values_of_an_unknown_input():
+    @graph
+    def all_of_it(rows):
+        take(rows)
+
+    all_of_it.to_job(input_values={"row": 3})
+
+
+@jobs
+def team_without_a_name():
+    job(name="nightly", owners=["team:"])(lambda: None)
+
+
+@jobs
+def partitions():
+    job(name="nightly", partitions_def=3)(lambda: None)
 
 
 # -- selection ---------------------------------------------------------------------------------------------------------------

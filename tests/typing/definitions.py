@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Literal, Optional, Union
@@ -52,7 +52,6 @@ from treadle import (
     build_resources,
     config_mapping,
     configured,
-    event_list_hook,
     failure_hook,
     fs_io_manager,
     graph,
@@ -127,7 +126,7 @@ def read(context: OpExecutionContext, config: Settings) -> list[str]:
 )
 def count(context: OpExecutionContext, names: list[str]) -> dict[str, int]:
     limit: int = context.op_config["limit"]
-    return {name: limit for name in names}
+    return dict.fromkeys(names, limit)
 
 
 # -- resources --------------------------------------------------------------------------------------------------------
@@ -140,7 +139,7 @@ class Client:
     def close(self) -> None: ...
 
 
-class Credentials(ConfigurableResource[Any]):
+class Credentials(ConfigurableResource):
     user: str
     password: str = "x"
 
@@ -168,7 +167,7 @@ class Connection(ConfigurableResource[Any]):
         self._client.close()
 
 
-class Pool(ConfigurableResource[Any]):
+class Pool(ConfigurableResource):
     size: int = 3
 
     @contextmanager
@@ -260,10 +259,6 @@ def cry(context: HookContext) -> None:
 
 @success_hook(name="named")
 def also(context: HookContext) -> None: ...
-
-
-@event_list_hook
-def read_events(context: HookContext, event_list: Sequence[DagsterEvent]) -> Any: ...
 
 
 @logger(config_schema={"level": str}, description="to a file")
@@ -362,7 +357,14 @@ def test_parts() -> None:
     with build_resources({"client": near, "value": 3}) as resources:
         assert resources.client.get("x") == b"x"
     assert read(build_op_context(), Settings(names=["a"])) == ["a"]
-    assert use_them(Service(url="x", credentials=Credentials(user="a"), shared=Client()), Connection(host="x"), Credentials(user="a")) == 1
+    assert (
+        use_them(
+            Service(url="x", credentials=Credentials(user="a"), shared=Client()),
+            Connection(host="x"),
+            Credentials(user="a"),
+        )
+        == 1
+    )
     cheer(build_hook_context())
     client(build_init_resource_context(config={"url": "x"}))
     folder = Folder(path="x")

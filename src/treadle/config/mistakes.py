@@ -183,7 +183,7 @@ def _mismatch(
 
 def none_given(place: Place | None, config_type: ConfigType) -> EvaluationError:
     stack = stack_of(place)
-    sentence = f'Value {stack} must not be None. Expected "{notation(config_type)}".'
+    sentence = f'Value {stack} must not be None. Expected "{_shortened(notation(config_type))}".'
     return _mismatch(stack, config_type, "None", sentence)
 
 
@@ -191,7 +191,7 @@ def not_a_dict(place: Place | None, config_type: ConfigType, value: Any) -> Eval
     stack, given = stack_of(place), _shown(place, value)
     got = f"Got {given} of type {type(value).__name__}."
     if not isinstance(config_type, Selector):
-        sentence = f'Value {stack} must be dict. Expected: "{notation(config_type)}". {got}'
+        sentence = f'Value {stack} must be dict. Expected: "{_shortened(notation(config_type))}". {got}'
         return _mismatch(stack, config_type, given, sentence)
     choices = sorted(config_type.fields)
     sentence = f"Value for selector type {stack} must be a dict with exactly one of the entries {choices}. {got}"

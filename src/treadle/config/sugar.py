@@ -286,7 +286,13 @@ def _refuse_types_of_values(raw: Any) -> None:
     if isinstance(name, str):
         # of Set[Int] the first word, of [Int] the word that users write for it
         word = name.partition("[")[0] or "List"
-        word = word if hasattr(raw, "__getitem__") or "[" in name else f"the DagsterType {name}"
+        if word in (
+            "int",
+            "float",
+            "str",
+            "bool",
+        ):  # the name of a type that a user made, but config has these words, too
+            word = f"the DagsterType {word}"
         raise DagsterInvalidDefinitionError(
             f"Cannot use {word} in the context of a config field. It is a type for inputs and outputs, checked when "
             f"values are passed. Please use a python list (e.g. [int]) or Array(int) for a list, a dict of fields or "

@@ -267,6 +267,7 @@ class BuiltOpContext(_ByHand, OpExecutionContext):
     op = solid = _only_in_a_run("op")
     op_handle = node_handle = solid_handle = _only_in_a_run("node_handle")
     step_key = _only_in_a_run("step_key")
+    repository_def = _only_in_a_run("repository_def")
     step_launcher = _only_in_a_run("step_launcher")
     get_step_execution_context = _only_in_a_run("get_step_execution_context")
     assets_def = asset_key = _only_in_a_run("assets_def")

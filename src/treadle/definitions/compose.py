@@ -586,7 +586,9 @@ def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
 def read_hooks(hook_defs: Any, what: str) -> frozenset[Any]:
     """A set of hooks; ParameterCheckError for anything else."""
     if not isinstance(hook_defs, (set, frozenset, list, tuple)):
-        raise ParameterCheckError(f'Hooks of {what}: Param "hook_defs" is not a set. Got {hook_defs!r}. Write {{...}} around it.')
+        raise ParameterCheckError(
+            f'Hooks of {what}: Param "hook_defs" is not a set. Got {hook_defs!r}. Write {{...}} around it.'
+        )
     for hook in hook_defs:
         if not getattr(hook, "is_hook_definition", False):
             raise ParameterCheckError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import core_schema
@@ -32,7 +32,14 @@ from treadle.errors import (
 from treadle.introspect import is_generator, read_docstring
 from treadle.names import nearest
 
-T_co = TypeVar("T_co", covariant=True)
+if TYPE_CHECKING:  # where the default counts: `class Folder(ConfigurableResource)` is a resource of any type
+    from typing_extensions import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 #: where an open resource keeps its context; pydantic looks at fields only, so equal resources stay equal
 _CONTEXT = "__treadle_context__"

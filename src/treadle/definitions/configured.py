@@ -8,7 +8,7 @@ What they share lives here: the contract between the config that is given and th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 from treadle.checks import show
 from treadle.config.schema import ConfigType, Field, Shape
@@ -172,18 +172,24 @@ class NamedConfigurable(ConfigurableDefinition):
         return self._fill_in(config_or_config_fn, config_schema, description, name)
 
 
-def configured(configurable: _Definition, config_schema: Any = None, **kwargs: Any) -> Callable[[Any], _Definition]:
+@overload
+def configured(configurable: type[Any], config_schema: Any = ..., **kwargs: Any) -> Callable[[Any], Any]: ...
+@overload
+def configured(configurable: _Definition, config_schema: Any = ..., **kwargs: Any) -> Callable[[Any], _Definition]: ...
+def configured(configurable: Any, config_schema: Any = None, **kwargs: Any) -> Callable[[Any], Any]:
     """Decorator form of `x.configured(...)`; the name of the function becomes the name, where there is one.
 
-    Also takes a constant: `configured(my_resource)({"n": 3})`.
+    Also takes a constant: `configured(my_resource)({"n": 3})`, and a class of configurable resources.
     """
+    if isinstance(configurable, type) and hasattr(configurable, "configure_at_launch"):
+        configurable = configurable.configure_at_launch().__resource_definition__()
     if not hasattr(configurable, "configured"):
         raise CheckError(
             f"configured() takes an op, graph, resource, IO manager, logger or executor definition, got "
             f"{configurable!r} (a {type(configurable).__name__})."
         )
 
-    def apply(config_or_config_fn: Any) -> _Definition:
+    def apply(config_or_config_fn: Any) -> Any:
         check_single_parameter(config_or_config_fn, "@configured function")
         named = {**kwargs}
         if _takes_name(configurable) and callable(config_or_config_fn):
@@ -193,8 +199,7 @@ def configured(configurable: _Definition, config_schema: Any = None, **kwargs: A
                 f"configured(): constant config gives the copy of {configurable!r} no name. Write "
                 f'configured(..., name="...")({show(config_or_config_fn)}).'
             )
-        result: _Definition = configurable.configured(config_or_config_fn, config_schema=config_schema, **named)
-        return result
+        return configurable.configured(config_or_config_fn, config_schema=config_schema, **named)
 
     return apply
 

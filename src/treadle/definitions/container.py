@@ -267,7 +267,7 @@ def load_definitions_from_modules(
     """
     origins: dict[str, tuple[JobDefinition, str]] = {}
     for module in modules:
-        check_param(module, ModuleType, "a module", "load_definitions_from_modules", "Import it first.")
+        check_param(module, ModuleType, "modules", "load_definitions_from_modules", "Import it first.")
         for job in _jobs_of(module):
             first, place = origins.setdefault(job.name, (job, module.__name__))
             if first is not job:

@@ -257,7 +257,9 @@ def _open_given(context: BuiltOpContext, given: Mapping[str, Any]) -> ResourceSc
             f"Cannot provide resources in both context and kwargs: {', '.join(sorted(context.resource_keys))} in the "
             f"context, {', '.join(sorted(given))} as arguments."
         )
-    return ResourceScope(given, None, InitResourceContext(instance=context.instance, event_loop=context.event_loop), "build_op_context")
+    return ResourceScope(
+        given, None, InitResourceContext(instance=context.instance, event_loop=context.event_loop), "build_op_context"
+    )
 
 
 def _config_of(op_def: Any, context: BuiltOpContext, given: Any) -> Any:

@@ -247,7 +247,11 @@ def _misnamed(
 ) -> DagsterInvariantViolationError:
     ports = op_def.output_dict
     is_known = output.output_name in ports
-    advice = f" Give them in this order: {', '.join(ports)}." if is_known else nearest(output.output_name, ports)
+    advice = (
+        f" Give them in this order: {', '.join(ports)}."
+        if is_known
+        else f"{nearest(output.output_name, ports)} Outputs: {', '.join(ports)}."
+    )
     return DagsterInvariantViolationError(
         f"Bad state in op \"{op_def.name}\": Output was explicitly named '{output.output_name}', which does not match the "
         f"output definition specified for position {position}: '{name}'.{advice}"

@@ -320,12 +320,10 @@ class JobDefinition:
         """
         from treadle import api  # deferred: the API makes this a method of a job, which is below everything that runs
 
-        if partition_key is not None:
-            later.refuse(f'job "{self.name}": execute_in_process(partition_key=...)', "PartitionsDefinition")
         return api.execute_in_process(
             self,
             run_config,
-            api.RunOptions(instance, op_selection, run_id, input_values, tags, resources),
+            api.RunOptions(instance, op_selection, run_id, input_values, tags, resources, partition_key),
             raise_on_error=raise_on_error,
         )
 

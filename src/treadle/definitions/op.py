@@ -264,8 +264,8 @@ def _described(described: str, make: Callable[..., Any], *args: Any) -> Any:
     """What `make` gives; its error says whose port it is."""
     try:
         return make(*args)
-    except DagsterInvalidDefinitionError as error:
-        raise DagsterInvalidDefinitionError(f"{described}: {error}") from error.__cause__
+    except (DagsterInvalidDefinitionError, DagsterInvariantViolationError) as error:
+        raise type(error)(f"{described}: {error}") from error.__cause__
 
 
 def _positional_inputs(call: _CallShape, inputs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -283,7 +283,7 @@ def _read_outputs(
     if signature is not None and (outs is None or isinstance(outs, Out) or len(outs) == 1):
         told = read_descriptions(signature.docstring).returns
     if outs is None or isinstance(outs, Out):
-        port, annotation = _single_output(outs, returns)
+        port, annotation = _described(described, _single_output, outs, returns)
         return [_described(described, port.to_definition, names.DEFAULT_OUTPUT, annotation, told, code_version)]
     if not isinstance(outs, collections.abc.Mapping):
         raise DagsterInvalidDefinitionError(

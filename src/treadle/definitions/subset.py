@@ -34,7 +34,9 @@ def select_graph(graph: GraphDefinition, clauses: Sequence[str]) -> GraphDefinit
     try:
         return _cut(graph, wanted)
     except DagsterInvalidDefinitionError as error:
-        raise DagsterInvalidSubsetError(f"The attempted subset {list(clauses)} results in an invalid graph: {error}") from error
+        raise DagsterInvalidSubsetError(
+            f"The attempted subset {list(clauses)} results in an invalid graph: {error}"
+        ) from error
 
 
 def upstream_of(graph: GraphDefinition) -> dict[str, list[str]]:

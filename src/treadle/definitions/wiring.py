@@ -168,7 +168,8 @@ def _wire_input(
         if source is None or source.kind not in ("output", "job_input"):
             raise DagsterInvalidDefinitionError(
                 f'Input "{input_name}" of "{around.prefix}{node_name}": the element {index} of its list is the graph '
-                f'input "{outer}", which is {"a list itself" if source and source.kind != "config" else "connected to nothing"}.'
+                f'input "{outer}", which is {"a list itself" if source and source.kind != "config" else "connected to nothing"}. '
+                f"Connect one output to it where the graph is placed."
             )
         wires += source.wires
     return WiredInput("list", tuple(wires))

@@ -426,8 +426,8 @@ class Attempt:
                     f"metadata."
                 )
         self._leave()
-        for logged in context.consume_events():
-            yield self._user_event(logged)
+        if self.facts.events:
+            yield from self._take_logged()
         yield self.stamp.event(
             _HANDLED, HandledOutputData(port.name, port.io_manager_key, context.consume_logged_metadata())
         )

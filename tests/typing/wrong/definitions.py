@@ -21,7 +21,6 @@ from treadle import (
     RetryPolicy,
     RunConfig,
     build_op_context,
-    event_list_hook,
     job,
     mem_io_manager,
     op,
@@ -43,7 +42,7 @@ class Client(ConfigurableResource[Any]):
 class Folder(ConfigurableIOManager):
     path: str
 
-    def handle_output(self, context: OutputContext, obj: str) -> None:  # expect-error
+    def handle_output(self, context: OutputContext, obj: object) -> None:
         print(context.step_ky)  # expect-error
 
     def load_input(self, context: InputContext) -> object:
@@ -75,13 +74,14 @@ def cheer(context: HookContext) -> None:
 def no_context(number: int) -> None: ...
 
 
-@event_list_hook  # expect-error
-def no_events(context: HookContext) -> None: ...
-
-
-@job(hooks={cheer}, op_retry_policy=3)  # expect-error
+@job(hooks={cheer})
 def whole() -> None:
     last(after=read())
+
+
+@job(op_retry_policy=3)  # expect-error
+def other() -> None:
+    read()
 
 
 Settings(limit="a")  # expect-error
