@@ -238,7 +238,7 @@ def test_value_from_an_output_that_carries_none_is_refused_with_both_names() -> 
         def wrong() -> None:
             needs(gives_nothing())
 
-    with pytest.raises(DagsterInvalidDefinitionError, match='"gives_nothing", which is of type Nothing'):
+    with pytest.raises(DagsterInvalidDefinitionError, match='of "gives_nothing", which is of type Nothing'):
         wrong.execute_in_process(run_config=QUIET)
 
 

@@ -19,7 +19,7 @@ from treadle.definitions.compose import Node, read_hooks, read_tags
 from treadle.definitions.config_mapping import ConfigMapping
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor
 from treadle.definitions.graph import GraphDefinition, GraphOptions, compose_graph
-from treadle.definitions.io_managers import InputManagerDefinition, IOManagerDefinition, fs_io_manager
+from treadle.definitions.io_managers import InputManagerDefinition, IOManagerDefinition, fs_io_manager, mem_io_manager
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
 from treadle.definitions.run_config import (
@@ -221,7 +221,15 @@ class JobDefinition:
         return frozenset(self.resource_requirements)
 
     def check_resources(self) -> None:
-        """Raise DagsterInvalidDefinitionError where a needed resource is not there."""
+        """Raise DagsterInvalidDefinitionError where a needed resource is not there, or cannot do what is asked of it."""
+        for op, name, origin in self.wiring.valueless:
+            key = self.wiring.ops[origin.path].definition.output_dict[origin.output].io_manager_key
+            # Another manager may find a value that something else has put where it looks.
+            if self.resource_defs.get(key) is mem_io_manager:
+                raise DagsterInvalidDefinitionError(
+                    f'job "{self.name}": input "{name}" of op "{op.path}" takes the value of output "{origin.output}" of '
+                    f'"{origin.path}", which is of type Nothing and carries none. Declare the input with In(Nothing).'
+                )
         for key, requirer in self.resource_requirements.items():
             if key not in self.resource_defs:
                 available = sorted(self._given_resources)

@@ -87,6 +87,8 @@ class Wiring(msgspec.Struct, frozen=True):
 
     ops: Mapping[str, WiredOp]
     outputs: Mapping[str, Wire]
+    #: (op, input, output) wherever an input that wants a value is connected to an output of type Nothing
+    valueless: tuple[tuple[WiredOp, str, Wire], ...] = ()
 
 
 class _Surroundings(msgspec.Struct):
@@ -109,9 +111,21 @@ def wire(graph: GraphDefinition) -> Wiring:
         "", None, {name: WiredInput("job_input", (name,)) for name in graph.input_dict}, frozenset(), None
     )
     outputs = _wire_graph(graph, top, ops)
-    made = Wiring(_sort(ops), outputs)
+    made = Wiring(_sort(ops), outputs, tuple(_find_valueless(ops)))
     graph.wiring = made
     return made
+
+
+def _find_valueless(ops: Mapping[str, WiredOp]) -> Iterator[tuple[WiredOp, str, Wire]]:
+    for op in ops.values():
+        for name, source in op.inputs.items():
+            if source is None:
+                continue
+            for origin in source.wires:
+                if isinstance(origin, Wire) and ops[origin.path].definition.output_dict[origin.output].is_nothing:
+                    port = op.definition.input_dict[name]
+                    if not port.is_nothing and port.input_manager_key is None:
+                        yield op, name, origin
 
 
 def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, WiredOp]) -> dict[str, Wire]:

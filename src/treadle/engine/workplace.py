@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
-from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.interrupts import Interrupts
-from treadle.errors import DagsterInvalidDefinitionError
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.names import split_step_key
@@ -241,11 +239,4 @@ def _manager_of(place: Workplace, op: WiredOp, port: Any, wired: WiredInput | No
         return None
     origin: Any = wired.wires[0]
     upstream = place.job.wiring.ops[origin.path].definition.output_dict[origin.output]
-    manager = place.resources[upstream.io_manager_key]
-    # Another manager may find a value that something else has put where it looks.
-    if upstream.is_nothing and isinstance(manager, InMemoryIOManager):
-        raise DagsterInvalidDefinitionError(
-            f'Input "{port.name}" of op "{op.path}" takes the value of output "{origin.output}" of "{origin.path}", '
-            f"which is of type Nothing and carries none. Declare the input with In(Nothing)."
-        )
-    return upstream.io_manager_key, manager
+    return upstream.io_manager_key, place.resources[upstream.io_manager_key]
