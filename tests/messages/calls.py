@@ -370,11 +370,6 @@ def input_context_of_a_value():
 
 
 @rest
-def unknown_argument():
-    build_op_context(op_cofig={})
-
-
-@rest
 def resource_of_two_contexts():
     database(None, None)
 

@@ -7,6 +7,7 @@ is the same on every machine.
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -66,6 +67,8 @@ def _lines_of(error: BaseException) -> Iterator[str]:
 
 def _without_circumstances(text: str, folder: str) -> str:
     text = text.replace(folder, "FOLDER").replace(f"{REPOSITORY}/", "")
+    text = text.replace(sys.executable, "PYTHON").replace(sys.executable.removeprefix(f"{REPOSITORY}/"), "PYTHON")
+    text = re.sub(r"^[ ~^]+$", "", text, flags=re.MULTILINE)  # where in its line an error is: newer Pythons tell
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "RUN_ID", text)
     text = re.sub(r"\bat 0x[0-9a-f]+", "at 0x...", text)
     text = re.sub(r"For further information visit \S+", "For further information visit ...", text)

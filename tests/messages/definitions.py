@@ -829,14 +829,6 @@ def union_of_Config_classes():
 
 
 @schemas
-def type_of_values_in_a_Config_class():
-    class Wrong(Config):
-        rows: PythonObjectDagsterType(int)
-
-    Wrong.to_config_schema()
-
-
-@schemas
 def ScalarUnion_of_a_list():
     ScalarUnion([int], {"value": int})
 

@@ -187,7 +187,7 @@ def file_that_imports_what_is_not_there(folder: Path):
 
 @shell
 def file_with_a_mistake_in_a_job(folder: Path):
-    text = "from treadle import job, op\n\n@op\ndef load(): pass\n\n@job\ndef nightly():\n    load(3)\n"
+    text = "from treadle import job, op\n\n@op\ndef load(): pass\n\ndef nightly():\n    load(3)\n\nnightly = job(nightly)\n"
     return called(folder, "broken.py", broken=text)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -440,7 +442,7 @@ def None_where_a_value_is_wanted():
 
 @checks
 def instance_of_another_class():
-    run(lambda: "x", out=Out(Path))
+    run(lambda: "x", out=Out(Fraction))
 
 
 @checks
@@ -699,7 +701,7 @@ def function_that_makes_no_manager():
 
 @storage
 def value_that_cannot_be_pickled(folder: Path):
-    run(lambda: lambda: 3, {"io_manager": FilesystemIOManager(base_dir=str(folder))})
+    run(lambda: threading.Lock(), {"io_manager": FilesystemIOManager(base_dir=str(folder))})
 
 
 @storage
