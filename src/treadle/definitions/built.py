@@ -98,14 +98,18 @@ class _Seat(NamedTuple):
     node: Any
 
 
-def _only_in_a_run(name: str) -> Any:
+def _refused(sentence: str) -> Any:
     def refuse(_self: Any) -> None:
-        raise DagsterInvalidPropertyError(
-            f"The {name} property is not set on the context when an op is directly invoked: there is no run. Test what "
-            f"needs it by running a job with execute_in_process()."
-        )
+        raise DagsterInvalidPropertyError(sentence)
 
     return property(refuse, doc="DagsterInvalidPropertyError: only a run has one.")
+
+
+def _only_in_a_run(name: str) -> Any:
+    return _refused(
+        f"The {name} property is not set on the context when an op is directly invoked: there is no run. Test what "
+        f"needs it by running a job with execute_in_process()."
+    )
 
 
 class BuiltOpContext(_ByHand, OpExecutionContext):
@@ -356,13 +360,10 @@ def _given_to_hook(name: str, doc: str) -> Any:
 
 
 def _never_given_to_hook(name: str) -> Any:
-    def refuse(_self: Any) -> None:
-        raise DagsterInvalidPropertyError(
-            f"The {name} property is not set when a `HookContext` is constructed from `build_hook_context`. Test a hook "
-            f"that needs it by running a job with execute_in_process()."
-        )
-
-    return property(refuse, doc="DagsterInvalidPropertyError: only a run has one.")
+    return _refused(
+        f"The {name} property is not set when a `HookContext` is constructed from `build_hook_context`. Test a hook "
+        f"that needs it by running a job with execute_in_process()."
+    )
 
 
 class BuiltHookContext(_ByHand, HookContext):

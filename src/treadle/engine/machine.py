@@ -204,10 +204,9 @@ class Machine:
         self._push(track)
         return self._launch()
 
-    def stop(self) -> list[Command]:
+    def stop(self) -> None:
         """Start nothing more; what runs may finish."""
         self.is_stopped = True
-        return []
 
     # -- events
 
