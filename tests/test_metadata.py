@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+import pytz
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -417,3 +418,8 @@ def test_given_metadata_is_copied() -> None:
     metadata = normalize_metadata(given_by_user)
     given_by_user["b"] = 2
     assert list(metadata) == ["a"]
+
+
+def test_timestamp_takes_the_moment_of_a_datetime_with_any_kind_of_time_zone() -> None:
+    berlin = pytz.timezone("Europe/Berlin").localize(dt.datetime(2013, 7, 1, 12))  # noqa: DTZ001 - localize gives the zone
+    assert MetadataValue.timestamp(berlin).value == dt.datetime(2013, 7, 1, 10, tzinfo=dt.timezone.utc).timestamp()

@@ -24,7 +24,10 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     │   ├── DagsterInvariantViolationError           a rule of the API was broken
     │   ├── DagsterInvalidPropertyError, DagsterInvalidMetadata, DagsterUnknownResourceError
     │   ├── DagsterExecutionStepNotFoundError, DagsterUnknownStepStateError
-    │   ├── DagsterRunNotFoundError, DagsterRunAlreadyExists, DagsterEventLogInvalidForRun
+    │   ├── DagsterRunNotFoundError, DagsterRunAlreadyExists, DagsterEventLogInvalidForRun, RunOwnedError
+    │   ├── StoreError                               where runs last
+    │   │   ├── StoreFullError, StoreReadOnlyError, StoreBusyError, StoreMissingError
+    │   │   └── StoreCorruptError, StoreVersionError, LeaseLostError
     │   ├── DagsterSubprocessError, DagsterUnmetExecutorRequirementsError
     │   ├── DagsterHomeNotSetError, DagsterImportError, DagsterCodeNotFoundError
     │   ├── NotInThisVersionError                    a name of the API that comes later
@@ -278,6 +281,45 @@ class DagsterRunAlreadyExists(DagsterError):
 
 class DagsterEventLogInvalidForRun(DagsterError):
     """The event log of a run cannot be read."""
+
+
+class RunOwnedError(DagsterError):
+    """Another process runs this run, or is resuming it; only one may."""
+
+
+# -- the store ---------------------------------------------------------------------------------------------
+
+
+class StoreError(DagsterError):
+    """The store could not do what was asked. What was committed before is safe."""
+
+
+class StoreFullError(StoreError):
+    """There is no space left where the store is."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store cannot be written: its file or folder does not allow it."""
+
+
+class StoreBusyError(StoreError):
+    """Another process holds the store locked, and has not let go of it in time."""
+
+
+class StoreCorruptError(StoreError):
+    """The store's file is damaged, or is no store."""
+
+
+class StoreMissingError(StoreError):
+    """The store's file was deleted or moved while it was in use."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer version of Treadle."""
+
+
+class LeaseLostError(StoreError):
+    """The lease of a run ran out, and another process has taken the run over; this one must stop."""
 
 
 class DagsterSubprocessError(DagsterError):
