@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from treadle import (
     AssetObservation,
     CheckError,
     DagsterEventType,
-    DagsterHomeNotSetError,
     DagsterInstance,
     DagsterInvariantViolationError,
     DagsterRunAlreadyExists,
@@ -27,6 +27,7 @@ from treadle import (
     Output,
     RetryPolicy,
     RunsFilter,
+    SettingsError,
     StepEventStatus,
     instance_for_test,
     job,
@@ -342,33 +343,59 @@ class TestRuns:
 
 
 class TestMaking:
-    def test_nothing_claims_to_last(self, tmp_path: Path) -> None:
+    def test_instances_for_tests_last_as_long_as_their_folder(self, tmp_path: Path) -> None:
         with DagsterInstance.local_temp(str(tmp_path)) as local, instance_for_test() as test:
             for each in (local, test):
-                assert each.is_ephemeral
-                assert not each.is_persistent
-                assert run_plain(each) == each.get_runs()[0].run_id
+                assert each.is_persistent
+                assert not each.is_ephemeral
+                run_id = run_plain(each)
+                with DagsterInstance.from_ref(each.get_ref()) as again:
+                    assert [run.run_id for run in again.get_runs()] == [run_id]
+                    assert again.all_logs(run_id) == each.all_logs(run_id)
             assert local.root_directory == str(tmp_path)
             folder = Path(test.root_directory)
             assert folder.is_dir()
         assert not folder.exists()
         assert tmp_path.exists()
 
-    def test_settings_that_need_a_lasting_instance_are_refused(self) -> None:
-        with pytest.raises(NotInThisVersionError, match="instances that outlive their process come in a later version"):
-            DagsterInstance.local_temp(overrides={"run_queue": {}})
-        with pytest.raises(NotInThisVersionError, match="instance_for_test with settings"):
-            instance_for_test(overrides={"a": 1}).__enter__()
-        with pytest.raises(NotInThisVersionError, match="bucket_by"):
-            DagsterInstance.ephemeral().get_runs(bucket_by="job")
-
-    def test_home_is_needed_and_cannot_be_opened_yet(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_test_instance_is_the_home_of_the_place_while_it_is_open(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DAGSTER_HOME", raising=False)
-        with pytest.raises(DagsterHomeNotSetError, match="Use DagsterInstance.ephemeral"):
-            DagsterInstance.get()
+        monkeypatch.setenv("TREADLE_HOME", "before")
+        with instance_for_test() as test:
+            with DagsterInstance.get() as here:
+                assert here.root_directory == test.root_directory
+            assert os.environ["DAGSTER_HOME"] == test.root_directory
+        assert os.environ["TREADLE_HOME"] == "before"
+        assert "DAGSTER_HOME" not in os.environ
+        with instance_for_test(set_dagster_home=False) as test:
+            assert os.environ["TREADLE_HOME"] == "before"
+
+    def test_settings_are_taken_and_their_origin_is_told(self, tmp_path: Path) -> None:
+        with DagsterInstance.local_temp(str(tmp_path), overrides={"durability": "full"}) as instance:
+            assert instance.durability == "full"
+            assert instance.settings.origin_of("durability") == "overrides"
+        with pytest.raises(SettingsError, match='there is no setting "durabilty". Did you mean "durability"'):
+            DagsterInstance.local_temp(str(tmp_path), overrides={"durabilty": "full"})
+
+    def test_home_is_made_where_the_place_says(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        for name in ("TREADLE_HOME", "DAGSTER_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+        inner = tmp_path / "src"
+        inner.mkdir()
+        monkeypatch.chdir(inner)
+        with DagsterInstance.get() as instance:
+            assert instance.root_directory == str(tmp_path / ".treadle")
+            run_plain(instance)
+        assert (tmp_path / ".treadle" / "treadle.db").is_file()
         monkeypatch.setenv("DAGSTER_HOME", "home")
         with pytest.raises(DagsterInvariantViolationError, match="not the absolute path of a folder"):
             DagsterInstance.get()
-        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-        with pytest.raises(NotInThisVersionError, match="instances that outlive their process come"):
-            DagsterInstance.get()
+
+    def test_instance_in_memory_has_no_reference(self) -> None:
+        with pytest.raises(CheckError, match="in memory, so no other process can open it"):
+            DagsterInstance.ephemeral().get_ref()
+
+    def test_runs_are_not_put_into_buckets(self) -> None:
+        with pytest.raises(NotInThisVersionError, match="bucket_by"):
+            DagsterInstance.ephemeral().get_runs(bucket_by="job")

@@ -23,7 +23,6 @@ from treadle import (
     MetadataEntry,
     MetadataValue,
     ModeDefinition,
-    NotInThisVersionError,
     Output,
     OutputDefinition,
     ParameterCheckError,
@@ -40,8 +39,6 @@ from treadle import (
     multiprocess_executor,
     op,
     pipeline,
-    reexecute_pipeline,
-    reexecute_pipeline_iterator,
     solid,
 )
 
@@ -245,12 +242,6 @@ class TestExecutePipelineIterator:
             with pytest.raises(treadle.DagsterInvalidConfigError):
                 execute_pipeline_iterator(numbers, {"ops": {"red": {}}}, instance=instance)
             assert instance.get_runs() == []
-
-
-@pytest.mark.parametrize("function", [reexecute_pipeline, reexecute_pipeline_iterator])
-def test_re_execution_is_not_there_yet(function: Any) -> None:
-    with pytest.raises(NotInThisVersionError, match=rf"{function.__name__} is not in Treadle yet"):
-        function(numbers, "id")
 
 
 class TestMembersOfResults:

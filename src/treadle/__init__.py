@@ -12,6 +12,9 @@ from typing import Any as _AnyObject
 if TYPE_CHECKING:
     __version__: str
     # fmt: off
+    from treadle.api import (
+        execute_job as execute_job,
+    )
     from treadle.config.mistakes import (
         DagsterEvaluationErrorReason as DagsterEvaluationErrorReason,
     )
@@ -502,13 +505,52 @@ if TYPE_CHECKING:
         HookExecutionError as HookExecutionError,
     )
     from treadle.errors import (
+        LeaseLostError as LeaseLostError,
+    )
+    from treadle.errors import (
         NotInThisVersionError as NotInThisVersionError,
     )
     from treadle.errors import (
         ParameterCheckError as ParameterCheckError,
     )
     from treadle.errors import (
+        RunOwnedError as RunOwnedError,
+    )
+    from treadle.errors import (
         SerializableErrorInfo as SerializableErrorInfo,
+    )
+    from treadle.errors import (
+        SettingsError as SettingsError,
+    )
+    from treadle.errors import (
+        StoreBusyError as StoreBusyError,
+    )
+    from treadle.errors import (
+        StoreCorruptError as StoreCorruptError,
+    )
+    from treadle.errors import (
+        StoreError as StoreError,
+    )
+    from treadle.errors import (
+        StoreFullError as StoreFullError,
+    )
+    from treadle.errors import (
+        StoreMissingError as StoreMissingError,
+    )
+    from treadle.errors import (
+        StoreReadOnlyError as StoreReadOnlyError,
+    )
+    from treadle.errors import (
+        StoreVersionError as StoreVersionError,
+    )
+    from treadle.errors import (
+        TreadleByValueWarning as TreadleByValueWarning,
+    )
+    from treadle.errors import (
+        TreadleSettingsWarning as TreadleSettingsWarning,
+    )
+    from treadle.errors import (
+        TreadleStorageWarning as TreadleStorageWarning,
     )
     from treadle.errors import (
         TreadleWiringWarning as TreadleWiringWarning,
@@ -543,6 +585,9 @@ if TYPE_CHECKING:
     from treadle.io_contexts import (
         OutputContext as OutputContext,
     )
+    from treadle.job_results import (
+        JobExecutionResult as JobExecutionResult,
+    )
     from treadle.later import (
         MAX_RUNTIME_SECONDS_TAG as MAX_RUNTIME_SECONDS_TAG,
     )
@@ -566,6 +611,9 @@ if TYPE_CHECKING:
     )
     from treadle.later import (
         SupersessionWarning as SupersessionWarning,
+    )
+    from treadle.lineage import (
+        ReexecutionOptions as ReexecutionOptions,
     )
     from treadle.logs import (
         DagsterLogManager as DagsterLogManager,
@@ -783,6 +831,18 @@ if TYPE_CHECKING:
     from treadle.payloads import (
         UserFailureData as UserFailureData,
     )
+    from treadle.recipes import (
+        ReconstructableJob as ReconstructableJob,
+    )
+    from treadle.recipes import (
+        ReconstructableRepository as ReconstructableRepository,
+    )
+    from treadle.recipes import (
+        build_reconstructable_job as build_reconstructable_job,
+    )
+    from treadle.recipes import (
+        reconstructable as reconstructable,
+    )
     from treadle.records import (
         DagsterRunStatsSnapshot as DagsterRunStatsSnapshot,
     )
@@ -818,6 +878,9 @@ if TYPE_CHECKING:
     )
     from treadle.results import (
         ExecutionResult as ExecutionResult,
+    )
+    from treadle.resumption import (
+        resume_run as resume_run,
     )
     from treadle.runs import (
         DagsterRun as DagsterRun,
@@ -922,6 +985,9 @@ if TYPE_CHECKING:
 
 #: module of ours to the public names that it has
 _HOMES: dict[str, str] = {
+    "treadle.api": """
+        execute_job
+    """,
     "treadle.config.mistakes": """
         DagsterEvaluationErrorReason EvaluationError
     """,
@@ -1011,19 +1077,20 @@ _HOMES: dict[str, str] = {
         validate_run_config
     """,
     "treadle.errors": """
-        CheckError ChildProcessCrashException DagsterCodeNotFoundError DagsterConfigMappingFunctionError
-        DagsterError DagsterEventLogInvalidForRun DagsterExecutionHandleOutputError
-        DagsterExecutionInterruptedError DagsterExecutionLoadInputError DagsterExecutionStepExecutionError
-        DagsterExecutionStepNotFoundError DagsterHomeNotSetError DagsterImportError
-        DagsterInvalidConfigDefinitionError DagsterInvalidConfigError
+        CheckError ChildProcessCrashException DagsterCodeNotFoundError DagsterConfigMappingFunctionError DagsterError
+        DagsterEventLogInvalidForRun DagsterExecutionHandleOutputError DagsterExecutionInterruptedError
+        DagsterExecutionLoadInputError DagsterExecutionStepExecutionError DagsterExecutionStepNotFoundError
+        DagsterHomeNotSetError DagsterImportError DagsterInvalidConfigDefinitionError DagsterInvalidConfigError
         DagsterInvalidDagsterTypeInPythonicConfigDefinitionError DagsterInvalidDefinitionError
         DagsterInvalidInvocationError DagsterInvalidMetadata DagsterInvalidPropertyError
         DagsterInvalidPythonicConfigDefinitionError DagsterInvalidSubsetError DagsterInvariantViolationError
-        DagsterMaxRetriesExceededError DagsterResourceFunctionError DagsterRunAlreadyExists
-        DagsterRunNotFoundError DagsterStepOutputNotFoundError DagsterSubprocessError DagsterTypeCheckDidNotPass
-        DagsterTypeCheckError DagsterTypeLoadingError DagsterUnknownResourceError DagsterUnknownStepStateError
-        DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError
-        NotInThisVersionError ParameterCheckError SerializableErrorInfo TreadleWiringWarning
+        DagsterMaxRetriesExceededError DagsterResourceFunctionError DagsterRunAlreadyExists DagsterRunNotFoundError
+        DagsterStepOutputNotFoundError DagsterSubprocessError DagsterTypeCheckDidNotPass DagsterTypeCheckError
+        DagsterTypeLoadingError DagsterUnknownResourceError DagsterUnknownStepStateError
+        DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError LeaseLostError
+        NotInThisVersionError ParameterCheckError RunOwnedError SerializableErrorInfo SettingsError StoreBusyError
+        StoreCorruptError StoreError StoreFullError StoreMissingError StoreReadOnlyError StoreVersionError
+        TreadleByValueWarning TreadleSettingsWarning TreadleStorageWarning TreadleWiringWarning
     """,
     "treadle.events": """
         DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
@@ -1034,9 +1101,15 @@ _HOMES: dict[str, str] = {
     "treadle.io_contexts": """
         InputContext OutputContext
     """,
+    "treadle.job_results": """
+        JobExecutionResult
+    """,
     "treadle.later": """
         BetaWarning ConfigArgumentWarning DagsterUnknownPartitionError LaterStageWarning MAX_RUNTIME_SECONDS_TAG
         PreviewWarning SupersessionWarning
+    """,
+    "treadle.lineage": """
+        ReexecutionOptions
     """,
     "treadle.logs": """
         DagsterLogManager JsonFormatter get_dagster_logger
@@ -1066,12 +1139,18 @@ _HOMES: dict[str, str] = {
         StepExpectationResultData StepFailureData StepInputData StepMaterializationData StepOutputData
         StepOutputHandle StepRetryData StepSuccessData TypeCheckData UserFailureData
     """,
+    "treadle.recipes": """
+        ReconstructableJob ReconstructableRepository build_reconstructable_job reconstructable
+    """,
     "treadle.records": """
         DagsterRunStatsSnapshot EventLogRecord EventRecordsFilter EventRecordsResult RunRecord
         RunStepKeyStatsSnapshot RunStepMarker StepEventStatus
     """,
     "treadle.results": """
         ExecuteInProcessResult ExecutionResult
+    """,
+    "treadle.resumption": """
+        resume_run
     """,
     "treadle.runs": """
         DagsterRun DagsterRunStatus RunsFilter
@@ -1120,67 +1199,70 @@ __all__ = [
     "ChildProcessCrashException", "CodeLocationReconstructionMetadataValue", "ComputeLogsCaptureData", "Config",
     "ConfigArgumentWarning", "ConfigMapping", "ConfigSchema", "ConfigurableIOManager",
     "ConfigurableIOManagerFactory", "ConfigurableLegacyIOManagerAdapter", "ConfigurableLegacyResourceAdapter",
-    "ConfigurableResource", "ConfigurableResourceFactory", "DagsterAssetMetadataValue",
-    "DagsterCodeNotFoundError", "DagsterConfigMappingFunctionError", "DagsterError",
-    "DagsterEvaluationErrorReason", "DagsterEvent", "DagsterEventLogInvalidForRun", "DagsterEventType",
-    "DagsterExecutionHandleOutputError", "DagsterExecutionInterruptedError", "DagsterExecutionLoadInputError",
-    "DagsterExecutionStepExecutionError", "DagsterExecutionStepNotFoundError", "DagsterHomeNotSetError",
-    "DagsterImportError", "DagsterInstance", "DagsterInvalidConfigDefinitionError", "DagsterInvalidConfigError",
+    "ConfigurableResource", "ConfigurableResourceFactory", "DagsterAssetMetadataValue", "DagsterCodeNotFoundError",
+    "DagsterConfigMappingFunctionError", "DagsterError", "DagsterEvaluationErrorReason", "DagsterEvent",
+    "DagsterEventLogInvalidForRun", "DagsterEventType", "DagsterExecutionHandleOutputError",
+    "DagsterExecutionInterruptedError", "DagsterExecutionLoadInputError", "DagsterExecutionStepExecutionError",
+    "DagsterExecutionStepNotFoundError", "DagsterHomeNotSetError", "DagsterImportError", "DagsterInstance",
+    "DagsterInvalidConfigDefinitionError", "DagsterInvalidConfigError",
     "DagsterInvalidDagsterTypeInPythonicConfigDefinitionError", "DagsterInvalidDefinitionError",
     "DagsterInvalidInvocationError", "DagsterInvalidMetadata", "DagsterInvalidPropertyError",
-    "DagsterInvalidPythonicConfigDefinitionError", "DagsterInvalidSubsetError",
-    "DagsterInvariantViolationError", "DagsterJobMetadataValue", "DagsterLogManager",
-    "DagsterMaxRetriesExceededError", "DagsterResourceFunctionError", "DagsterRun", "DagsterRunAlreadyExists",
-    "DagsterRunMetadataValue", "DagsterRunNotFoundError", "DagsterRunStatsSnapshot", "DagsterRunStatus",
-    "DagsterStepOutputNotFoundError", "DagsterSubprocessError", "DagsterType", "DagsterTypeCheckDidNotPass",
-    "DagsterTypeCheckError", "DagsterTypeKind", "DagsterTypeLoader", "DagsterTypeLoaderContext",
-    "DagsterTypeLoadingError", "DagsterUnknownPartitionError", "DagsterUnknownResourceError",
-    "DagsterUnknownStepStateError", "DagsterUnmetExecutorRequirementsError", "DagsterUserCodeExecutionError",
-    "DataVersion", "Definitions", "DependencyDefinition", "Dict", "DynamicCollectDependencyDefinition",
-    "DynamicOut", "DynamicOutput", "DynamicOutputDefinition", "EngineEventData", "Enum", "EnumValue", "EnvVar",
-    "ErrorSource", "EvaluationError", "EventLogEntry", "EventLogRecord", "EventMetadata", "EventRecordsFilter",
-    "EventRecordsResult", "ExecuteInProcessResult", "ExecutionResult", "ExecutorDefinition",
-    "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning", "Failure", "Field", "FileHandle",
-    "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue", "GraphDefinition", "GraphIn",
-    "GraphOut", "HandledOutputData", "HookContext", "HookDefinition", "HookErroredData", "HookExecutionError",
-    "HookExecutionResult", "IOManager", "IOManagerDefinition", "In", "InMemoryIOManager",
-    "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext", "InitResourceContext",
-    "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition", "InputMapping", "Int",
-    "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData", "JobDefinition",
-    "JobFailureData", "JsonFormatter", "JsonLogFormatter", "JsonMetadataValue", "LaterStageWarning",
-    "LazyDefinitions", "List", "LoadedInputData", "LocalFileHandle", "LocalFileManager", "LoggerDefinition",
-    "MAX_RUNTIME_SECONDS_TAG", "Map", "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataEntry",
-    "MetadataValue", "ModeDefinition", "MultiDependencyDefinition", "Node", "NodeHandle", "NodeInvocation",
-    "Noneable", "NotInThisVersionError", "NotebookMetadataValue", "Nothing", "NullMetadataValue",
-    "OpDefinition", "OpExecutionContext", "Optional", "Out", "Output", "OutputContext", "OutputDefinition",
-    "OutputMapping", "ParameterCheckError", "PartialResource", "PathMetadataValue", "PendingNodeInvocation",
-    "Permissive", "PermissiveConfig", "PipelineDefinition", "PipelineRun", "PipelineRunStatus",
-    "PipelineRunsFilter", "PoolMetadataValue", "PreviewWarning", "PythonArtifactMetadataValue",
-    "PythonObjectDagsterType", "RepositoryData", "RepositoryDefinition", "ResolvedFromDynamicStepHandle",
+    "DagsterInvalidPythonicConfigDefinitionError", "DagsterInvalidSubsetError", "DagsterInvariantViolationError",
+    "DagsterJobMetadataValue", "DagsterLogManager", "DagsterMaxRetriesExceededError", "DagsterResourceFunctionError",
+    "DagsterRun", "DagsterRunAlreadyExists", "DagsterRunMetadataValue", "DagsterRunNotFoundError",
+    "DagsterRunStatsSnapshot", "DagsterRunStatus", "DagsterStepOutputNotFoundError", "DagsterSubprocessError",
+    "DagsterType", "DagsterTypeCheckDidNotPass", "DagsterTypeCheckError", "DagsterTypeKind", "DagsterTypeLoader",
+    "DagsterTypeLoaderContext", "DagsterTypeLoadingError", "DagsterUnknownPartitionError",
+    "DagsterUnknownResourceError", "DagsterUnknownStepStateError", "DagsterUnmetExecutorRequirementsError",
+    "DagsterUserCodeExecutionError", "DataVersion", "Definitions", "DependencyDefinition", "Dict",
+    "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput", "DynamicOutputDefinition",
+    "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource", "EvaluationError", "EventLogEntry",
+    "EventLogRecord", "EventMetadata", "EventRecordsFilter", "EventRecordsResult", "ExecuteInProcessResult",
+    "ExecutionResult", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
+    "Failure", "Field", "FileHandle", "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue",
+    "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
+    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IOManager", "IOManagerDefinition", "In",
+    "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext",
+    "InitResourceContext", "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition",
+    "InputMapping", "Int", "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData",
+    "JobDefinition", "JobExecutionResult", "JobFailureData", "JsonFormatter", "JsonLogFormatter",
+    "JsonMetadataValue", "LaterStageWarning", "LazyDefinitions", "LeaseLostError", "List", "LoadedInputData",
+    "LocalFileHandle", "LocalFileManager", "LoggerDefinition", "MAX_RUNTIME_SECONDS_TAG", "Map",
+    "MappedInputPlaceholder", "MarkdownMetadataValue", "MetadataEntry", "MetadataValue", "ModeDefinition",
+    "MultiDependencyDefinition", "Node", "NodeHandle", "NodeInvocation", "Noneable", "NotInThisVersionError",
+    "NotebookMetadataValue", "Nothing", "NullMetadataValue", "OpDefinition", "OpExecutionContext", "Optional", "Out",
+    "Output", "OutputContext", "OutputDefinition", "OutputMapping", "ParameterCheckError", "PartialResource",
+    "PathMetadataValue", "PendingNodeInvocation", "Permissive", "PermissiveConfig", "PipelineDefinition",
+    "PipelineRun", "PipelineRunStatus", "PipelineRunsFilter", "PoolMetadataValue", "PreviewWarning",
+    "PythonArtifactMetadataValue", "PythonObjectDagsterType", "ReconstructableJob", "ReconstructableRepository",
+    "ReexecutionOptions", "RepositoryData", "RepositoryDefinition", "ResolvedFromDynamicStepHandle",
     "ResourceDefinition", "ResourceDependency", "ResourceParam", "RetryPolicy", "RetryRequested", "RunConfig",
-    "RunFailureReason", "RunRecord", "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter", "ScalarUnion",
-    "Selector", "SerializableErrorInfo", "Set", "Shape", "SolidExecutionContext", "StepEventStatus",
-    "StepExpectationResultData", "StepFailureData", "StepHandle", "StepInputData", "StepKind",
+    "RunFailureReason", "RunOwnedError", "RunRecord", "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter",
+    "ScalarUnion", "Selector", "SerializableErrorInfo", "Set", "SettingsError", "Shape", "SolidExecutionContext",
+    "StepEventStatus", "StepExpectationResultData", "StepFailureData", "StepHandle", "StepInputData", "StepKind",
     "StepMaterializationData", "StepOutputData", "StepOutputHandle", "StepRetryData", "StepSuccessData",
-    "String", "StringSource", "SupersessionWarning", "SystemComputeExecutionContext", "TableColumn",
-    "TableColumnConstraints", "TableColumnDep", "TableColumnLineage", "TableColumnLineageMetadataValue",
-    "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema", "TableSchemaMetadataValue",
-    "TextMetadataValue", "TimestampMetadataValue", "TreadleWiringWarning", "Tuple", "TypeCheck", "TypeCheckContext", "TypeCheckData",
-    "UPathIOManager", "UrlMetadataValue", "UserFailureData", "__version__", "build_hook_context",
-    "build_init_logger_context", "build_init_resource_context", "build_input_context", "build_op_context",
-    "build_output_context", "build_resources", "build_solid_context", "check_dagster_type",
-    "colored_console_logger", "composite_solid", "config_from_files", "config_from_pkg_resources",
-    "config_from_yaml_strings", "config_mapping", "configured", "create_repository_using_definitions_args",
-    "custom_path_fs_io_manager", "dagster_type_loader", "default_executors", "default_loggers",
-    "default_system_loggers", "execute_pipeline", "execute_pipeline_iterator", "executor", "failure_hook",
-    "file_relative_path", "fs_io_manager", "get_dagster_logger", "graph", "in_process_executor",
-    "input_manager", "instance_for_test", "io_manager", "job", "json_console_logger", "lambda_solid",
-    "load_definitions_from_current_module", "load_definitions_from_module", "load_definitions_from_modules",
-    "load_definitions_from_package_module", "load_definitions_from_package_name", "local_file_manager",
-    "logger", "make_python_type_usable_as_dagster_type", "make_values_resource", "mem_io_manager",
-    "multi_or_in_process_executor", "multiple_process_executor_requirements", "multiprocess_executor", "op",
-    "pipeline", "reexecute_pipeline", "reexecute_pipeline_iterator", "repository", "resource", "solid",
-    "success_hook", "usable_as_dagster_type", "validate_run_config", "with_resources",
+    "StoreBusyError", "StoreCorruptError", "StoreError", "StoreFullError", "StoreMissingError", "StoreReadOnlyError",
+    "StoreVersionError", "String", "StringSource", "SupersessionWarning", "SystemComputeExecutionContext",
+    "TableColumn", "TableColumnConstraints", "TableColumnDep", "TableColumnLineage",
+    "TableColumnLineageMetadataValue", "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema",
+    "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue", "TreadleByValueWarning",
+    "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple", "TypeCheck",
+    "TypeCheckContext", "TypeCheckData", "UPathIOManager", "UrlMetadataValue", "UserFailureData", "__version__",
+    "build_hook_context", "build_init_logger_context", "build_init_resource_context", "build_input_context",
+    "build_op_context", "build_output_context", "build_reconstructable_job", "build_resources",
+    "build_solid_context", "check_dagster_type", "colored_console_logger", "composite_solid", "config_from_files",
+    "config_from_pkg_resources", "config_from_yaml_strings", "config_mapping", "configured",
+    "create_repository_using_definitions_args", "custom_path_fs_io_manager", "dagster_type_loader",
+    "default_executors", "default_loggers", "default_system_loggers", "execute_job", "execute_pipeline",
+    "execute_pipeline_iterator", "executor", "failure_hook", "file_relative_path", "fs_io_manager",
+    "get_dagster_logger", "graph", "in_process_executor", "input_manager", "instance_for_test", "io_manager", "job",
+    "json_console_logger", "lambda_solid", "load_definitions_from_current_module", "load_definitions_from_module",
+    "load_definitions_from_modules", "load_definitions_from_package_module", "load_definitions_from_package_name",
+    "local_file_manager", "logger", "make_python_type_usable_as_dagster_type", "make_values_resource",
+    "mem_io_manager", "multi_or_in_process_executor", "multiple_process_executor_requirements",
+    "multiprocess_executor", "op", "pipeline", "reconstructable", "reexecute_pipeline",
+    "reexecute_pipeline_iterator", "repository", "resource", "resume_run", "solid", "success_hook",
+    "usable_as_dagster_type", "validate_run_config", "with_resources",
 ]
 # fmt: on
 

@@ -1,4 +1,4 @@
-"""execute_in_process, execute_job, re-execute: wiring only
+"""execute_in_process, execute_job, re-execution, resume: wiring only
 
 The way from a job and a run config to a result: config is checked, the plan is made, the run is recorded, the driver
 drives. Each step of that way lives elsewhere.
@@ -6,10 +6,12 @@ drives. Each step of that way lives elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from treadle import later
+import msgspec
+
+from treadle import later, lineage
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
 from treadle.definitions.compose import read_tags
@@ -17,67 +19,32 @@ from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
 from treadle.definitions.run_config import ResolvedConfig
-from treadle.engine.driver import Driver
+from treadle.engine.driver import Driver, Executor
 from treadle.engine.machine import Machine
+from treadle.engine.stored import StoredValues
 from treadle.engine.workplace import Workplace
 from treadle.errors import (
     CheckError,
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
+    DagsterInvariantViolationError,
     ParameterCheckError,
     hide_own_frames,
 )
-from treadle.events import DagsterEvent, EventLogEntry
+from treadle.events import DagsterEvent
 from treadle.executors.local import InProcessExecutor
 from treadle.instance import DagsterInstance
+from treadle.job_results import JobExecutionResult
+from treadle.lineage import ReexecutionOptions
 from treadle.logs import RunLog
 from treadle.names import nearest
 from treadle.plan.compile import compile_plan
+from treadle.plan.model import NO_PAST, Past, Plan
+from treadle.plan.snapshot import describe_plan
+from treadle.recipes import ReconstructableJob
 from treadle.results import ExecuteInProcessResult
 from treadle.runs import DagsterRun, check_run_id, make_run_id
-
-
-class InProcessRun:
-    """One run in this process: everything is there before the first event, `events` drives it."""
-
-    def __init__(
-        self, setup: Setup, instance: DagsterInstance, *, raise_on_error: bool, is_quiet: bool = False
-    ) -> None:
-        job, run = setup.job, setup.run
-        plan = compile_plan(job)
-        self.job = job
-        self.instance = instance
-        self.run = instance.add_run(run)
-
-        def record(level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
-            instance.record_message(run.run_id, level, text, step_key, (extra or {}).get("exc_text"))
-
-        loggers = _make_loggers(job, setup.config, run.run_id, is_quiet)
-        log = RunLog(run.run_id, job.name, loggers, record, run.tags)
-        self.place = Workplace(RunFacts(run, job, instance, log), plan, setup.config, setup.input_values)
-        self.driver = Driver(
-            Machine(plan, limit=1, stops_at_failure=raise_on_error),
-            InProcessExecutor(self.place),
-            log,
-            instance.recorder(run.run_id),
-            lambda: instance.get_status(run.run_id),
-        )
-        self.place.announce = self.driver.hear
-
-    def events(self) -> Iterator[DagsterEvent]:
-        """Drive the run; yields each event after it was logged."""
-        return self.driver.drive()
-
-    def raise_error(self) -> None:
-        """Raise what made the run fail, as its author raised it."""
-        error = self.place.interrupt or self.driver.error or self.place.first_error
-        if error is not None:
-            raise hide_own_frames(error)
-
-    def result(self, events: list[DagsterEvent]) -> ExecuteInProcessResult:
-        """The result, with the run's record as it stands now."""
-        run = self.instance.get_run_by_id(self.run.run_id) or self.run
-        return ExecuteInProcessResult(self.job, run, events, self.place.captured or {}, self.instance)
+from treadle.storage.store import RunWriter
 
 
 class Setup(NamedTuple):
@@ -86,7 +53,9 @@ class Setup(NamedTuple):
     job: JobDefinition
     config: ResolvedConfig
     run: DagsterRun
-    input_values: Mapping[str, Any]
+    plan: Plan
+    input_values: Mapping[str, Any] = {}
+    past: Past = NO_PAST
 
 
 class RunOptions(NamedTuple):
@@ -105,43 +74,104 @@ class RunOptions(NamedTuple):
 _NO_OPTIONS = RunOptions()
 
 
+class Conduct(NamedTuple):
+    """How a run is driven; nothing of it changes what the run does."""
+
+    raise_on_error: bool = False
+    #: leaves out the console logger that a job has by default
+    is_quiet: bool = False
+    #: keeps the value of every output as the op gave it
+    captures: bool = False
+
+
+class JobRun:
+    """One run, driven from this process: everything is there before the first event, `events` drives it.
+
+    `writer` is the right to write its log. With `resumed`, the log of the run so far, it goes on where that ends.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        instance: DagsterInstance,
+        conduct: Conduct,
+        writer: RunWriter,
+        resumed: Sequence[DagsterEvent] = (),
+    ) -> None:
+        job, run = setup.job, setup.run
+        self.setup = setup
+        self.instance = instance
+        self._resumed = resumed
+
+        def record(level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
+            writer.append_message(level, text, step_key, (extra or {}).get("exc_text"))
+
+        loggers = _make_loggers(job, setup.config, run.run_id, conduct.is_quiet)
+        log = RunLog(run.run_id, job.name, loggers, record, run.tags)
+        machine = Machine(setup.plan, limit=1, stops_at_failure=conduct.raise_on_error, past=setup.past)
+        self.place = Workplace(RunFacts(run, job, instance, log), setup.plan, setup.config, setup.input_values)
+        if not conduct.captures:
+            self.place.captured = None
+        if setup.past is not NO_PAST:
+            self.place.step_keys = list(run.step_keys_to_execute or ())
+        executor: Executor = InProcessExecutor(self.place)
+        self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
+        self.place.announce = self.driver.hear
+
+    @classmethod
+    def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
+        """Record a new run, and get it ready."""
+        instance.add_run(setup.run)
+        writer = instance.open_writer(setup.run.run_id)
+        try:
+            return cls(setup, instance, conduct, writer)
+        except BaseException:
+            writer.close()
+            raise
+
+    def events(self) -> Iterator[DagsterEvent]:
+        """Drive the run; yields each event after it was logged."""
+        return self.driver.drive(self._resumed)
+
+    def raise_error(self) -> None:
+        """Raise what made the run fail, as its author raised it."""
+        error = self.place.interrupt or self.driver.error or self.place.first_error
+        if error is not None:
+            raise hide_own_frames(error)
+
+    def ended_run(self) -> DagsterRun:
+        """The run's record as it stands now."""
+        return self.instance.get_run_by_id(self.setup.run.run_id) or self.setup.run
+
+    def result(self, events: list[DagsterEvent]) -> JobExecutionResult:
+        """The result, its values read from where the run has stored them."""
+        job, config, run, instance = self.setup.job, self.setup.config, self.ended_run(), self.instance
+        return JobExecutionResult(job, run, events, instance, lambda: StoredValues(job, config, run, instance))
+
+
 def execute_in_process(
     job: JobDefinition, run_config: Any = None, options: RunOptions = _NO_OPTIONS, *, raise_on_error: bool = True
 ) -> ExecuteInProcessResult:
     """Run a job in this process and wait; see JobDefinition.execute_in_process."""
-    setup = _set_up(job, run_config, options)
-    run = InProcessRun(setup, options.instance or DagsterInstance.ephemeral(), raise_on_error=raise_on_error)
+    setup = set_up(job, run_config, options)
+    instance = options.instance or DagsterInstance.ephemeral()
+    run = JobRun.begin(setup, instance, Conduct(raise_on_error, captures=True))
     events = list(run.events())
     if raise_on_error:
         run.raise_error()
-    return run.result(events)
+    return ExecuteInProcessResult(setup.job, run.ended_run(), events, run.place.captured or {}, instance)
 
 
 def iterate_in_process(
-    job: JobDefinition,
-    run_config: Any = None,
-    options: RunOptions = _NO_OPTIONS,
-    *,
-    raise_on_error: bool = False,
-    is_quiet: bool = False,
-    on_message: Callable[[EventLogEntry], Any] | None = None,
+    job: JobDefinition, run_config: Any = None, options: RunOptions = _NO_OPTIONS, *, raise_on_error: bool = False
 ) -> Iterator[DagsterEvent]:
     """Run a job in this process; yields its events as they happen, each after it was logged.
 
-    Closing the iterator early ends the run. `on_message` is called with each message that user code logs; `is_quiet`
-    leaves out the console logger that a job has by default. Everything is checked before this returns, not at the first event.
+    Closing the iterator early ends the run. Everything is checked before this returns, not at the first event.
     """
-    setup = _set_up(job, run_config, options)
-    instance = options.instance or DagsterInstance.ephemeral()
-    run = InProcessRun(setup, instance, raise_on_error=raise_on_error, is_quiet=is_quiet)
-    run.place.captured = None  # nobody asks an iterator for values: each is let go when no step needs it
-    if on_message is not None:
-
-        def listen(entry: EventLogEntry) -> None:
-            if entry.dagster_event is None:
-                on_message(entry)
-
-        instance.add_event_listener(setup.run.run_id, listen)
+    setup = set_up(job, run_config, options)
+    # nobody asks an iterator for values: each is let go when no step needs it
+    run = JobRun.begin(setup, options.instance or DagsterInstance.ephemeral(), Conduct(raise_on_error))
 
     def follow() -> Iterator[DagsterEvent]:
         yield from run.events()
@@ -151,31 +181,182 @@ def iterate_in_process(
     return follow()
 
 
-def _set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
-    """Check everything that a caller gave, before anything runs."""
+def execute_job(
+    job: ReconstructableJob,
+    instance: DagsterInstance,
+    run_config: Any = None,
+    tags: Mapping[str, Any] | None = None,
+    raise_on_error: bool = False,
+    op_selection: Sequence[str] | None = None,
+    reexecution_options: ReexecutionOptions | None = None,
+    asset_selection: Any = None,
+    *,
+    run_id: str | None = None,
+) -> JobExecutionResult:
+    """Run a job on an instance that lasts, with the executor that the job or its config asks for, and wait.
+
+    `job` is what `reconstructable` gives, so that another process can make the job again. Values go through the job's IO
+    managers; read them from the result in a `with` block. With `reexecution_options` steps of an earlier run are run again,
+    and what the others gave is taken from there; config and tags are then those of that run where none are given.
+
+    `run_id` makes the call idempotent: where there is a run of this id already, and it was of the same job and config,
+    nothing is run twice. A finished one gives its result, an interrupted one is resumed, one that is under way is a
+    RunOwnedError.
+
+    Raises DagsterInvalidConfigError, with every mistake at once, before anything runs, and with `raise_on_error` what made
+    the run fail.
+    """
+    check_recipe(job, "execute_job")
+    if not isinstance(instance, DagsterInstance):
+        raise ParameterCheckError(
+            f'execute_job: Param "instance" is not a DagsterInstance. Got {instance!r}. Give DagsterInstance.get(), or '
+            f"instance_for_test() in a test."
+        )
+    later.refuse_given("execute_job", asset_selection=asset_selection)
+    if op_selection is not None and reexecution_options is not None:
+        raise DagsterInvariantViolationError(
+            "execute_job: op_selection and reexecution_options cannot be used together. The steps of a re-execution are "
+            "chosen by its own step_selection."
+        )
+    options = RunOptions(instance, op_selection, run_id, tags=tags)
+    if reexecution_options is not None:
+        setup = set_up_again(job, run_config, options, reexecution_options)
+    else:
+        setup = set_up_stored(job, run_config, options)
+    return conclude(JobRun.begin(setup, instance, Conduct(raise_on_error)), raise_on_error=raise_on_error)
+
+
+def check_recipe(job: object, where: str) -> None:
+    """Refuse a job that is not given as a recipe: ParameterCheckError."""
+    if not isinstance(job, ReconstructableJob):
+        raise ParameterCheckError(
+            f'{where}: Param "job" is not a ReconstructableJob. Got {job!r}. Write {where}(reconstructable(my_job), ...), or '
+            f"use my_job.execute_in_process()."
+        )
+
+
+def conclude(run: JobRun, *, raise_on_error: bool, before: Sequence[DagsterEvent] = ()) -> JobExecutionResult:
+    """Drive a run to its end; gives its result, with the events before those that this process adds."""
+    events = [*before, *run.events()]
+    if raise_on_error:
+        run.raise_error()
+    return run.result(events)
+
+
+# -- setting up ---------------------------------------------------------------------------------------------------------
+
+
+def set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
+    """Check everything that a caller gave, before anything runs; values are kept in memory unless the job says where."""
     what = f'job "{job.name}"'
     later.refuse_given(f"{what}: execute_in_process", partition_key=options.partition_key)
-    selection, instance, run_id, tags = options.op_selection, options.instance, options.run_id, options.tags
-    if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
-        raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')
-    if instance is not None and not isinstance(instance, DagsterInstance):
-        raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
+    _check_options(options, what)
     values = _read_input_values(job, options.input_values)
-    if selection:
-        job = job.get_subset(op_selection=selection)
+    if options.op_selection:
+        job = job.get_subset(op_selection=options.op_selection)
     job = _in_process_job(job, options.resources)
     job.check_resources()
     config = run_config_module.resolve(job, run_config, ignores_execution=True, given_inputs=values)
     _check_values_given(job, config, values)
-    run = DagsterRun(
+    run = _make_run(job, config, options)
+    plan = compile_plan(job)
+    if options.instance is not None and options.instance.is_persistent:
+        run = _with_origin(run, options.instance, job, plan, None)
+    return Setup(job, config, run, plan, values)
+
+
+def prepare_in_process(job: JobDefinition, run: DagsterRun, plan: Plan, input_values: Mapping[str, Any]) -> Setup:
+    """The setup of a run of `execute_in_process` that goes on: the run stays, values are kept in memory as before."""
+    values = _read_input_values(job, input_values)
+    job = _in_process_job(job, None)
+    job.check_resources()
+    config = run_config_module.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
+    _check_values_given(job, config, values)
+    return Setup(job, config, run, plan, values)
+
+
+def set_up_stored(job: ReconstructableJob, run_config: Any, options: RunOptions) -> Setup:
+    """Check everything that a caller gave, before anything runs; values go through the job's IO managers."""
+    definition = job.get_definition()
+    _check_options(options, f'job "{definition.name}"')
+    if options.op_selection:
+        definition = definition.get_subset(op_selection=options.op_selection)
+    config = check_config(definition, run_config)
+    plan = compile_plan(definition)
+    run = _make_run(definition, config, options)
+    assert options.instance is not None
+    return Setup(
+        definition, config, _with_origin(run, options.instance, definition, plan, job), plan, definition.input_values
+    )
+
+
+def set_up_again(job: ReconstructableJob, run_config: Any, options: RunOptions, again: ReexecutionOptions) -> Setup:
+    """Check a re-execution: which steps of the parent run are run again, and that what they need is known."""
+    instance = options.instance
+    assert instance is not None
+    parent = lineage.find_parent(instance, again)
+    definition = job.get_definition()
+    if parent.op_selection and not definition.is_subset:
+        definition = definition.get_subset(op_selection=list(parent.op_selection))
+    given = parent.run_config if run_config is None else run_config
+    config = check_config(definition, given)
+    plan = compile_plan(definition)
+    past = lineage.find_past(instance, parent, again, plan)
+    step_keys = lineage.steps_to_run(plan, past)
+    tags = {
+        **parent.tags,
+        **lineage.tags_for(parent, again),
+        **read_tags(options.tags or {}, f'job "{definition.name}"'),
+    }
+    run = msgspec.structs.replace(
+        _make_run(definition, config, options),
+        tags={key: value for key, value in tags.items() if value is not None},
+        parent_run_id=parent.run_id,
+        root_run_id=parent.root_run_id or parent.run_id,
+        step_keys_to_execute=step_keys,
+    )
+    return Setup(
+        definition, config, _with_origin(run, instance, definition, plan, job), plan, definition.input_values, past
+    )
+
+
+def check_config(job: JobDefinition, run_config: Any) -> ResolvedConfig:
+    """The run config of a job that runs on its own executor; every mistake is told at once, before anything runs."""
+    job.check_resources()
+    config = run_config_module.resolve(job, run_config, given_inputs=job.input_values)
+    _check_values_given(job, config, job.input_values)
+    return config
+
+
+def _check_options(options: RunOptions, what: str) -> None:
+    selection, instance = options.op_selection, options.instance
+    if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
+        raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')
+    if instance is not None and not isinstance(instance, DagsterInstance):
+        raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
+
+
+def _make_run(job: JobDefinition, config: ResolvedConfig, options: RunOptions) -> DagsterRun:
+    run_id, tags = options.run_id, options.tags
+    return DagsterRun(
         job_name=job.name,
         run_id=check_run_id(run_id) if run_id is not None else make_run_id(),
         run_config=config.given,
         op_selection=sorted(job.op_selection) if job.op_selection else None,
         resolved_op_selection=job.resolved_op_selection,
-        tags={**job.run_tags, **read_tags(tags, what)} if tags else job.run_tags,
+        tags={**job.run_tags, **read_tags(tags, f'job "{job.name}"')} if tags else job.run_tags,
     )
-    return Setup(job, config, run, values)
+
+
+def _with_origin(
+    run: DagsterRun, instance: DagsterInstance, job: JobDefinition, plan: Plan, recipe: ReconstructableJob | None
+) -> DagsterRun:
+    """The run with what another process needs to go on with it: the plan as it was, and how to make the job."""
+    return msgspec.structs.replace(
+        run,
+        job_snapshot_id=instance.store.put_text(describe_plan(job, plan)),
+        job_code_origin=recipe.to_dict() if recipe is not None else None,
+    )
 
 
 def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     │   │   ├── StoreFullError, StoreReadOnlyError, StoreBusyError, StoreMissingError
     │   │   └── StoreCorruptError, StoreVersionError, LeaseLostError
     │   ├── DagsterSubprocessError, DagsterUnmetExecutorRequirementsError
-    │   ├── DagsterHomeNotSetError, DagsterImportError, DagsterCodeNotFoundError
+    │   ├── DagsterHomeNotSetError, SettingsError, DagsterImportError, DagsterCodeNotFoundError
     │   ├── NotInThisVersionError                    a name of the API that comes later
     │   └── DagsterInvalidPythonicConfigDefinitionError
     │       └── DagsterInvalidDagsterTypeInPythonicConfigDefinitionError
@@ -39,7 +39,10 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     BaseException
     └── DagsterExecutionInterruptedError
     UserWarning
-    └── TreadleWiringWarning                         an output is connected to an input of a type that it never has
+    ├── TreadleWiringWarning                         an output is connected to an input of a type that it never has
+    ├── TreadleStorageWarning                        the store is on a network file system
+    ├── TreadleSettingsWarning                       there is a setting that nothing uses
+    └── TreadleByValueWarning                        a job is handed on by value
 """
 
 from __future__ import annotations
@@ -338,6 +341,10 @@ class DagsterHomeNotSetError(DagsterError):
     """No home folder is set for the instance."""
 
 
+class SettingsError(DagsterError):
+    """The settings of an instance cannot be read, or say what cannot be."""
+
+
 class DagsterImportError(DagsterError):
     """A module that a job is to be loaded from cannot be imported."""
 
@@ -379,6 +386,18 @@ class TreadleWiringWarning(UserWarning):
 
     With `TREADLE_WIRING=strict` in the environment it is a DagsterInvalidDefinitionError, with `off` it is nothing.
     """
+
+
+class TreadleStorageWarning(UserWarning):
+    """The store works, but not as well as it could where it is."""
+
+
+class TreadleSettingsWarning(UserWarning):
+    """There is a setting that nothing uses."""
+
+
+class TreadleByValueWarning(UserWarning):
+    """A job is handed on as it is, since nothing tells where another process could find it."""
 
 
 # -- an exception as a value ---------------------------------------------------------------------------------

@@ -301,6 +301,12 @@ class DagsterEvent(msgspec.Struct, frozen=True, gc=False):
 _given_message: Any = DagsterEvent.message
 
 
+def given_message(event: DagsterEvent) -> str | None:
+    """The message that the event was made with; None where its text is derived."""
+    given: str | None = _given_message.__get__(event)
+    return given
+
+
 def _message_of(event: DagsterEvent) -> str:
     given = _given_message.__get__(event)
     return given if given is not None else describe(event)

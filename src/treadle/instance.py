@@ -1,117 +1,156 @@
 """DagsterInstance: home, store, settings; the only door to storage.
 
-An ephemeral instance keeps its runs and their logs in memory for as long as somebody holds it. The engine writes
-through `record`; everybody else reads.
+A lasting instance keeps its runs in a store below its home folder; an ephemeral one in memory, for as long as somebody
+holds it. The engine writes through the writer of a run; everybody else reads here.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from treadle import later, records
-from treadle.errors import (
-    CheckError,
-    DagsterHomeNotSetError,
-    DagsterInvariantViolationError,
-    DagsterRunAlreadyExists,
-    DagsterRunNotFoundError,
-    SerializableErrorInfo,
-)
-from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry, level_of
+import msgspec
+
+from treadle import later, records, settings
+from treadle.errors import CheckError, DagsterRunNotFoundError
+from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.names import AssetKey
 from treadle.payloads import EngineEventData
 from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResult, RunRecord
-from treadle.runs import STATUS_AFTER, DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
-
-#: a number that grows over all runs, a time, and either an event, or (level, text, step key, traceback) of a message
-LogItem = tuple[int, float, "DagsterEvent | tuple[int, str, str | None, str | None]"]
+from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
+from treadle.settings import Settings
+from treadle.storage.sqlite import SqliteStore
+from treadle.storage.store import RunWriter, StepSummary, Store
 
 #: which events of a log are wanted: one type, several, or all
 OfType = DagsterEventType | Iterable[DagsterEventType] | None
 
+#: what `treadle.later` says of what instances do not do yet
+LASTING = "bulk operations and queues of runs come"
 
-#: what `treadle.later` says of instances that last
-LASTING = "instances that outlive their process come"
+_DATABASE = "treadle.db"
+
+
+class InstanceRef(msgspec.Struct, frozen=True):
+    """What another process opens the same instance by."""
+
+    home: str
+    overrides: Mapping[str, Any] = {}
 
 
 class DagsterInstance:
     """One deployment: runs, their logs, and settings.
 
-    Make one with `DagsterInstance.ephemeral()`; it is a context manager that cleans up after itself.
+    `DagsterInstance.get()` opens the lasting one, `ephemeral()` makes one in memory. A context manager that lets go of what
+    it holds.
     """
 
-    is_ephemeral = True
-    is_persistent = False
-
-    def __init__(self, root_directory: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        root_directory: str | None = None,
+        *,
+        ref: InstanceRef | None = None,
+        own: Settings | None = None,
+    ) -> None:
+        self.store = store
+        #: how the instance is set up, each value with where it comes from
+        self.settings = own if own is not None else Settings()
+        self._ref = ref
         self._given_root = root_directory
         self._temporary: str | None = None
-        self._runs: dict[str, DagsterRun] = {}
-        self._logs: dict[str, list[LogItem]] = {}
-        self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
-        #: run id -> its number, and when it was added
-        self._added: dict[str, tuple[int, float]] = {}
-        self._cursors: dict[str, str] = {}
-        self._numbers = itertools.count(1)
-        self._run_numbers = itertools.count(1)
-        # Several runs of one instance may be written from several threads.
-        self._lock = threading.Lock()
+        self._watches: dict[tuple[str, Callable[..., Any]], threading.Event] = {}
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """True where the runs go with the object."""
+        return self._ref is None
+
+    @property
+    def is_persistent(self) -> bool:
+        """True where the runs outlive the process."""
+        return self._ref is not None
+
+    # -- making one
 
     @staticmethod
     def ephemeral(
         tempdir: str | None = None, preload: Any = None, settings: Mapping[str, Any] | None = None
     ) -> DagsterInstance:
         """An instance that lasts as long as the object; its files go to a temporary directory, or to `tempdir`."""
-        return DagsterInstance(tempdir)
-
-    @staticmethod
-    def local_temp(tempdir: str | None = None, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
-        """For tests: as `ephemeral`, since nothing lasts yet; settings to override are refused."""
-        if overrides:
-            later.refuse("DagsterInstance.local_temp(overrides=...)", LASTING)
-        return DagsterInstance(tempdir)
+        return DagsterInstance(SqliteStore(None), tempdir)
 
     @staticmethod
     def get() -> DagsterInstance:
-        """The instance whose home is the folder in DAGSTER_HOME; not there yet, since runs do not last yet.
+        """The lasting instance of this place: `TREADLE_HOME`, or what pyproject.toml says, or `.treadle` beside it.
 
-        Raises DagsterHomeNotSetError where DAGSTER_HOME is not set, DagsterInvariantViolationError where it is no
-        absolute path of a folder, and NotInThisVersionError otherwise.
+        The folder is made when it is not there. Raises SettingsError for settings that cannot be, StoreError where the store
+        cannot be opened. After `import dagster`, DAGSTER_HOME counts, as it does there.
         """
-        home = os.environ.get("DAGSTER_HOME")
-        advice = "Use DagsterInstance.ephemeral(), or leave `instance` out."
-        if not home:
-            raise DagsterHomeNotSetError(
-                f"DagsterInstance.get: the environment variable $DAGSTER_HOME is not set, so there is no home to open. {advice}"
-            )
-        if not Path(home).is_absolute() or not Path(home).is_dir():
-            raise DagsterInvariantViolationError(
-                f"DagsterInstance.get: $DAGSTER_HOME is {home!r}, which is not the absolute path of a folder. {advice}"
-            )
-        later.refuse("DagsterInstance.get()", LASTING, advice)
+        found = settings.find_home(os.environ, Path.cwd())
+        return DagsterInstance._open(found.path)
 
-    # A store will stand behind these two; as long as all is in memory, the instance is its own store.
+    @staticmethod
+    def local_temp(tempdir: str | None = None, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
+        """For tests: a lasting instance in a temporary directory, which goes with it, or in `tempdir`, which stays."""
+        folder = tempdir if tempdir is not None else tempfile.mkdtemp(prefix="treadle-")
+        instance = DagsterInstance._open(Path(folder), overrides)
+        if tempdir is None:
+            instance._temporary = folder
+            instance._remove = weakref.finalize(instance, shutil.rmtree, folder, True)
+        return instance
+
+    @staticmethod
+    def from_config(config_dir: str, config_filename: str | None = None) -> DagsterInstance:
+        """The lasting instance whose home is this folder."""
+        return DagsterInstance._open(Path(config_dir))
+
+    @staticmethod
+    def from_ref(instance_ref: InstanceRef) -> DagsterInstance:
+        """The instance that a reference leads to, from any process."""
+        return DagsterInstance._open(Path(instance_ref.home), instance_ref.overrides)
+
+    @staticmethod
+    def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
+        own = settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
+        home.mkdir(parents=True, exist_ok=True)
+        store = SqliteStore(
+            own.database_folder / _DATABASE,
+            durability=own.durability,
+            max_step_log=own.max_step_log,
+            lease_duration=own.lease_duration,
+        )
+        return DagsterInstance(store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
+
+    def get_ref(self) -> InstanceRef:
+        """What another process opens this instance by; CheckError for one in memory."""
+        if self._ref is None:
+            raise CheckError(
+                "get_ref: this instance is in memory, so no other process can open it. Use DagsterInstance.get() or "
+                "local_temp()."
+            )
+        return self._ref
+
+    # The older API has an object for each kind of storage; here the instance answers for all of them.
 
     @property
     def event_log_storage(self) -> DagsterInstance:
-        """What keeps the logs: this object, until there is a store."""
+        """What answers for logs: this object."""
         return self
 
     @property
     def run_storage(self) -> DagsterInstance:
-        """What keeps the runs: this object, until there is a store."""
+        """What answers for runs: this object."""
         return self
+
+    # -- files
 
     @property
     def root_directory(self) -> str:
@@ -126,10 +165,18 @@ class DagsterInstance:
 
     def storage_directory(self) -> str:
         """The folder where the default filesystem IO manager keeps outputs."""
-        return str(Path(self.root_directory, "storage"))
+        return str(self.settings.artifacts_dir or Path(self.root_directory, "storage"))
+
+    @property
+    def durability(self) -> str:
+        """`full` where what is reported as done survives a loss of power, `normal` where it survives the process."""
+        return self.settings.durability
 
     def dispose(self) -> None:
         """Let go of everything that the instance holds open."""
+        for stop in list(self._watches.values()):
+            stop.set()
+        self.store.close()
         if self._temporary is not None:
             self._remove()
             self._temporary = None
@@ -140,20 +187,14 @@ class DagsterInstance:
     def __exit__(self, *_exc: object) -> None:
         self.dispose()
 
-    # -- writing: the engine
+    # -- runs
 
     def add_run(self, run: DagsterRun) -> DagsterRun:
         """Keep a new run; DagsterRunAlreadyExists where its id is taken."""
-        with self._lock:
-            if run.run_id in self._runs:
-                raise DagsterRunAlreadyExists(
-                    f"A run with id {run.run_id} exists already (job {self._runs[run.run_id].job_name!r}, status "
-                    f"{self._runs[run.run_id].status.value}). Leave run_id out to have a new one made."
-                )
-            self._runs[run.run_id] = run
-            self._logs[run.run_id] = []
-            self._added[run.run_id] = (next(self._run_numbers), time.time())
+        self.store.add_run(run)
         return run
+
+    create_run = add_run
 
     def create_run_for_job(
         self,
@@ -180,73 +221,23 @@ class DagsterInstance:
         )
         return self.add_run(run)
 
-    def recorder(self, run_id: str) -> Callable[[DagsterEvent], None]:
-        """A function that puts an event into a run's log, and moves the run's status by it."""
-        append = self._log_of(run_id).append
-        listeners = self._listeners.setdefault(run_id, [])
-        clock = time.time
-        numbers = self._numbers
+    def open_writer(self, run_id: str, *, steals: bool = False) -> RunWriter:
+        """The right to write a run's log; RunOwnedError where another process has it. For the engine."""
+        return self.store.open_writer(run_id, steals=steals)
 
-        def record(event: DagsterEvent) -> None:
-            append((next(numbers), clock(), event))
-            if event.event_type_value in STATUS_AFTER:
-                self._runs[run_id] = self._runs[run_id].with_status(STATUS_AFTER[event.event_type_value])
-            if listeners:
-                self._tell(run_id, listeners)
-
-        return record
-
-    def record_message(
-        self, run_id: str, level: int, text: str, step_key: str | None, traceback: str | None = None
-    ) -> None:
-        """Put a message of user code, or a note of the engine, into a run's log."""
-        self._log_of(run_id).append((next(self._numbers), time.time(), (level, text, step_key, traceback)))
-        listeners = self._listeners.get(run_id)
-        if listeners:
-            self._tell(run_id, listeners)
-
-    def _tell(self, run_id: str, listeners: Iterable[Callable[[EventLogEntry], Any]]) -> None:
-        entry = self._entry(run_id, self._logs[run_id][-1])
-        for listener in list(listeners):
-            listener(entry)
-
-    # -- reading
-
-    def _log_of(self, run_id: str) -> list[LogItem]:
-        try:
-            return self._logs[run_id]
-        except KeyError:
-            raise DagsterRunNotFoundError(f"No run with id {run_id} on this instance.", invalid_run_id=run_id) from None
-
-    def _entry(self, run_id: str, item: LogItem) -> EventLogEntry:
-        _, timestamp, what = item
-        job_name = self._runs[run_id].job_name
-        if isinstance(what, tuple):
-            level, text, step_key, traceback = what
-            error = SerializableErrorInfo(traceback) if traceback is not None else None
-            return EventLogEntry(error, level, text, run_id, timestamp, step_key, job_name, None)
-        return EventLogEntry(None, level_of(what), what.message or "", run_id, timestamp, what.step_key, job_name, what)
-
-    def _records(self, run_id: str, of_type: OfType = None) -> list[EventLogRecord]:
-        """A run's log in the order of writing, or its events of some types; empty for an unknown run."""
-        items = self._logs.get(run_id, ())
-        if of_type is not None:
-            types = {of_type} if isinstance(of_type, DagsterEventType) else set(of_type)
-            values = {each.value for each in types}
-            items = [item for item in items if getattr(item[2], "event_type_value", None) in values]
-        return [EventLogRecord(item[0], self._entry(run_id, item)) for item in items]
+    # -- logs
 
     def all_logs(self, run_id: str, of_type: OfType = None) -> list[EventLogEntry]:
         """The whole log of a run in the order of writing, or its events of some types; empty for an unknown run."""
-        return [record.event_log_entry for record in self._records(run_id, of_type)]
+        return [record.event_log_entry for record in self.store.read_log(run_id, types=_types(of_type))]
 
     def logs_after(
         self, run_id: str, cursor: int | None = None, of_type: OfType = None, limit: int | None = None
     ) -> list[EventLogEntry]:
         """The log of a run from a position on: `cursor` is how many entries were seen, -1 or None for none."""
         entries = self.all_logs(run_id)[max(cursor or 0, 0) :]
-        if of_type is not None:
-            types = {of_type} if isinstance(of_type, DagsterEventType) else set(of_type)
+        types = _types(of_type)
+        if types is not None:
             entries = [entry for entry in entries if entry.dagster_event_type in types]
         return entries[:limit]
 
@@ -259,7 +250,18 @@ class DagsterInstance:
         ascending: bool = True,
     ) -> EventRecordsResult:
         """A page of a run's log; give its `cursor` back to get the next page."""
-        return records.page(self._records(run_id, of_type), cursor, limit, ascending)
+        seen = records.read_cursor(cursor)
+        found = self.store.read_log(
+            run_id,
+            after=seen if ascending else None,
+            before=seen if not ascending else None,
+            types=_types(of_type),
+            limit=None if limit is None else limit + 1,
+            ascending=ascending,
+        )
+        shown = found if limit is None else found[:limit]
+        last = str(shown[-1].storage_id) if shown else (cursor or "0")
+        return EventRecordsResult(shown, last, len(shown) < len(found))
 
     def get_logs_for_run(
         self,
@@ -279,10 +281,7 @@ class DagsterInstance:
         """Events of all runs, the newest first unless `ascending`."""
         if not isinstance(event_records_filter, EventRecordsFilter):
             raise CheckError(f"get_event_records: expected an EventRecordsFilter, got {event_records_filter!r}.")
-        of_type = event_records_filter.event_type
-        found = [each for run_id in self._logs for each in self._records(run_id, of_type)]
-        matching = sorted(filter(event_records_filter.matches, found), key=lambda each: each.storage_id)
-        return (matching if ascending else matching[::-1])[:limit]
+        return self.store.find_events(event_records_filter, limit, ascending=ascending)
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
         """The log entry in which an asset was last materialised; None where it never was."""
@@ -296,29 +295,99 @@ class DagsterInstance:
 
     def get_run_stats(self, run_id: str) -> records.DagsterRunStatsSnapshot:
         """How many steps succeeded and failed, and when; all zero for an unknown run."""
-        return records.run_stats(run_id, self.all_logs(run_id))
+        return self.store.run_stats(run_id)
 
     get_stats_for_run = get_run_stats
+
+    def get_step_summaries(self, run_id: str, step_keys: Iterable[str] | None = None) -> list[StepSummary]:
+        """How far each step is, without a look at the log: as quick for a run of many events as for one of few."""
+        return self.store.steps(run_id, step_keys)
 
     def get_run_step_stats(
         self, run_id: str, step_keys: Iterable[str] | None = None
     ) -> list[records.RunStepKeyStatsSnapshot]:
-        """How each step went, sorted by step key; empty for an unknown run."""
+        """How each step went, sorted by step key, with what it materialised; empty for an unknown run."""
         return records.step_stats(run_id, self.all_logs(run_id), step_keys)
 
     get_step_stats_for_run = get_run_step_stats
 
+    # -- watching
+
     def add_event_listener(self, run_id: str, callback: Callable[[EventLogEntry], Any]) -> None:
-        """Call a function with every new entry of a run's log."""
-        self._listeners.setdefault(run_id, []).append(callback)
+        """Call a function with every new entry of a run's log, in the thread that writes it: for runs of this process."""
+        self.store.listen(run_id, callback)
+
+    def watch_event_logs(self, run_id: str, cursor: str | None, cb: Callable[[EventLogEntry, str], Any]) -> None:
+        """Call a function with every entry of a run's log after `cursor` and the cursor that it stands at, as entries
+        come, whichever process writes them; in a thread of its own, until `end_watch_event_logs`.
+        """
+        stop = threading.Event()
+        self._watches[run_id, cb] = stop
+
+        def watch() -> None:
+            for record in self.follow(run_id, cursor, stop):
+                cb(record.event_log_entry, str(record.storage_id))
+
+        threading.Thread(target=watch, name=f"treadle-watch-{run_id}", daemon=True).start()
+
+    def end_watch_event_logs(self, run_id: str, cb: Callable[[EventLogEntry, str], Any]) -> None:
+        """Stop what `watch_event_logs` began."""
+        stop = self._watches.pop((run_id, cb), None)
+        if stop is not None:
+            stop.set()
+
+    def follow(
+        self, run_id: str, cursor: str | None = None, stop: threading.Event | None = None
+    ) -> Iterator[EventLogRecord]:
+        """The entries of a run's log after `cursor` as they come, whichever process writes them, until the run ends.
+
+        Where the run's owner has died it waits on, since somebody may resume the run; `stop` ends the waiting.
+        """
+        stop = stop if stop is not None else threading.Event()
+        seen = records.read_cursor(cursor)
+        known: object = None
+        while not stop.is_set():
+            version = self.store.version()
+            if version != known:
+                # The status is read first: what is written after it is seen is not the end of the log.
+                run = self.get_run_by_id(run_id)
+                for record in self.store.read_log(run_id, after=seen):
+                    seen = record.storage_id
+                    yield record
+                    if stop.is_set():
+                        return
+                if run is None or run.is_finished:
+                    return
+                known = version
+            stop.wait(0.05)
+
+    # -- runs, read
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
         """A run's record as it stands now."""
-        return self._runs.get(run_id)
+        return self.store.get_run(run_id)
 
     def has_run(self, run_id: str) -> bool:
         """True where there is a run of this id."""
-        return run_id in self._runs
+        return self.store.get_run(run_id) is not None
+
+    def get_status(self, run_id: str) -> DagsterRunStatus:
+        """The status of a run; DagsterRunNotFoundError for an unknown one."""
+        return self._known_run(run_id).status
+
+    def _known_run(self, run_id: str) -> DagsterRun:
+        run = self.store.get_run(run_id)
+        if run is None:
+            raise DagsterRunNotFoundError(f"No run with id {run_id} on this instance.", invalid_run_id=run_id)
+        return run
+
+    def is_interrupted(self, run_id: str) -> bool:
+        """True where the process that ran the run has died, so that the run stands still until somebody resumes it."""
+        run = self.get_run_by_id(run_id)
+        if run is None or run.status not in UNDER_WAY:
+            return False
+        lease = self.store.lease(run_id)
+        return lease is None or not self.store.is_alive(lease)
 
     def get_runs(
         self,
@@ -329,34 +398,8 @@ class DagsterInstance:
         ascending: bool = False,
     ) -> Sequence[DagsterRun]:
         """Runs, the newest first unless `ascending`; `cursor` is the id of the last run that was seen."""
-        if filters is not None and not isinstance(filters, RunsFilter):
-            raise CheckError(f'get_runs: Param "filters" is not a RunsFilter. Got {filters!r}.')
-        if bucket_by is not None:
-            later.refuse("get_runs(bucket_by=...)", LASTING)
-        ordered = self._runs.values() if ascending else reversed(self._runs.values())
-        found = [run for run in ordered if filters is None or self._is_meant(run, filters)]
-        if cursor is not None:
-            ids = [run.run_id for run in found]
-            found = found[ids.index(cursor) + 1 :] if cursor in ids else []
-        return found[:limit]
-
-    def _is_meant(self, run: DagsterRun, filters: RunsFilter) -> bool:
-        if not filters.matches(run):
-            return False
-        record = self._run_record(run)
-        created, updated = record.create_timestamp, record.update_timestamp
-        return (
-            (filters.created_after is None or created > _aware(filters.created_after))
-            and (filters.created_before is None or created < _aware(filters.created_before))
-            and (filters.updated_after is None or updated > _aware(filters.updated_after))
-            and (filters.updated_before is None or updated < _aware(filters.updated_before))
-        )
-
-    def _run_record(self, run: DagsterRun) -> RunRecord:
-        number, added = self._added[run.run_id]
-        stats = self.get_run_stats(run.run_id)
-        changed = max(added, stats.start_time or 0, stats.end_time or 0)
-        return RunRecord(number, run, _moment(added), _moment(changed), stats.start_time, stats.end_time)
+        found = self.get_run_records(filters, limit, None, ascending, cursor, bucket_by)
+        return [record.dagster_run for record in found]
 
     def get_run_records(
         self,
@@ -371,18 +414,22 @@ class DagsterInstance:
 
         `order_by` is the name of a field of RunRecord; by default `storage_id`, the order in which they were added.
         """
-        found = [self._run_record(run) for run in self.get_runs(filters, cursor, None, bucket_by, ascending)]
-        if order_by is not None:
-            fields = RunRecord.__struct_fields__
-            if order_by not in fields:
-                raise CheckError(f"get_run_records: order_by is one of {list(fields)}, got {order_by!r}.")
-            found.sort(key=lambda each: getattr(each, order_by) or 0, reverse=not ascending)
+        if filters is not None and not isinstance(filters, RunsFilter):
+            raise CheckError(f'get_runs: Param "filters" is not a RunsFilter. Got {filters!r}.')
+        if bucket_by is not None:
+            later.refuse("get_runs(bucket_by=...)", LASTING)
+        if order_by is None:
+            return self.store.find_runs(filters, cursor=cursor, limit=limit, ascending=ascending)
+        found = self.store.find_runs(filters, cursor=cursor, ascending=ascending)
+        fields = RunRecord.__struct_fields__
+        if order_by not in fields:
+            raise CheckError(f"get_run_records: order_by is one of {list(fields)}, got {order_by!r}.")
+        found.sort(key=lambda each: getattr(each, order_by) or 0, reverse=not ascending)
         return found[:limit]
 
     def get_run_record_by_id(self, run_id: str) -> RunRecord | None:
         """One run with its times; None for an unknown one."""
-        run = self._runs.get(run_id)
-        return self._run_record(run) if run is not None else None
+        return next(iter(self.store.find_runs(RunsFilter(run_ids=[run_id]))), None)
 
     def get_run_ids(
         self, filters: RunsFilter | None = None, cursor: str | None = None, limit: int | None = None
@@ -392,19 +439,19 @@ class DagsterInstance:
 
     def get_runs_count(self, filters: RunsFilter | None = None) -> int:
         """How many runs there are."""
-        return len(self.get_runs(filters))
+        return self.store.count_runs(filters)
 
     def add_run_tags(self, run_id: str, new_tags: Mapping[str, str]) -> None:
         """Add tags to a run; a tag that is there already gets the new value."""
-        self._log_of(run_id)
-        run = self._runs[run_id]
-        self._runs[run_id] = run.with_tags({**run.tags, **new_tags})
+        self.store.set_tags(run_id, {**self._known_run(run_id).tags, **new_tags})
+
+    # -- what is said of a run from outside
 
     def _report(
         self, event_type: DagsterEventType, run: DagsterRun, message: str | None, data: EngineEventData | None = None
     ) -> DagsterEvent:
         event = DagsterEvent(event_type.value, run.job_name, event_specific_data=data, message=message)
-        self.recorder(run.run_id)(event)
+        self.store.append(run.run_id, event)
         return event
 
     def report_run_canceling(self, run: DagsterRun, message: str | None = None) -> DagsterEvent:
@@ -430,33 +477,25 @@ class DagsterInstance:
 
     def get_cursor_values(self, keys: Iterable[str]) -> dict[str, str]:
         """Texts that were kept under some keys; those that are not there are left out."""
-        return {key: self._cursors[key] for key in keys if key in self._cursors}
+        return self.store.get_values(keys)
 
     def set_cursor_values(self, pairs: Mapping[str, str]) -> None:
         """Keep texts under keys, for as long as the instance lives."""
-        self._cursors.update(pairs)
+        self.store.set_values(pairs)
 
     def delete_run(self, run_id: str) -> None:
-        """Forget a run and its log."""
-        self._log_of(run_id)
-        with self._lock:
-            self._runs.pop(run_id, None)
-            self._logs.pop(run_id, None)
-            self._added.pop(run_id, None)
-            self._listeners.pop(run_id, None)
-
-    def get_status(self, run_id: str) -> DagsterRunStatus:
-        """The status of a run; DagsterRunNotFoundError for an unknown one."""
-        self._log_of(run_id)
-        return self._runs[run_id].status
+        """Forget a run and its log; RunOwnedError while it is under way."""
+        self.store.delete_run(run_id)
 
 
-def _moment(timestamp: float) -> datetime:
-    return datetime.fromtimestamp(timestamp, timezone.utc)
+#: statuses of a run that has an owner, or had one that died
+UNDER_WAY = frozenset((DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING))
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+def _types(of_type: OfType) -> set[DagsterEventType] | None:
+    if of_type is None:
+        return None
+    return {of_type} if isinstance(of_type, DagsterEventType) else set(of_type)
 
 
 @contextmanager
@@ -467,11 +506,22 @@ def instance_for_test(
     synchronous_run_coordinator: bool = False,
     synchronous_run_launcher: bool = False,
 ) -> Iterator[DagsterInstance]:
-    """For tests: an instance that is cleaned up after the block. It is in memory, since nothing lasts yet.
+    """For tests: a lasting instance in a temporary folder, which is the home of the place while the block runs.
 
-    Settings to override are refused, and DAGSTER_HOME is left alone: there is nothing that another process could open.
+    `set_dagster_home` sets TREADLE_HOME and DAGSTER_HOME for that time. Runs are always executed by whoever calls, so the two
+    last parameters change nothing.
     """
-    if overrides or synchronous_run_coordinator or synchronous_run_launcher:
-        later.refuse("instance_for_test with settings", LASTING)
-    with DagsterInstance(temp_dir) as instance:
-        yield instance
+    with DagsterInstance.local_temp(temp_dir, overrides) as instance:
+        if not set_dagster_home:
+            yield instance
+            return
+        before = {name: os.environ.get(name) for name in settings.HOME_VARIABLES}
+        os.environ.update(dict.fromkeys(settings.HOME_VARIABLES, instance.root_directory))
+        try:
+            yield instance
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

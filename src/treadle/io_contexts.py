@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from treadle.checks import show
 from treadle.errors import CheckError, DagsterInvalidMetadata, DagsterInvariantViolationError
 from treadle.logs import DagsterLogManager, system_log
-from treadle.metadata import MetadataValue, normalize_metadata
+from treadle.metadata import MetadataKind, MetadataValue, normalize_metadata
 from treadle.names import AssetKey
 from treadle.outcomes import AssetMaterialization, AssetObservation
 
@@ -46,7 +46,7 @@ class _IOContext:
 
     def __init__(self, **given: Any) -> None:
         self._given = given
-        self._metadata: dict[str, MetadataValue] = {}
+        self._metadata: dict[str, MetadataKind] = {}
         self._events: list[LoggedEvent] = []
 
     def _get(self, name: str) -> Any:
@@ -70,7 +70,7 @@ class _IOContext:
         events, self._events = self._events, []
         return iter(events)
 
-    def consume_logged_metadata(self) -> Mapping[str, MetadataValue]:
+    def consume_logged_metadata(self) -> Mapping[str, MetadataKind]:
         """Take the metadata that was attached."""
         metadata, self._metadata = self._metadata, {}
         return metadata

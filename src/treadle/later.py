@@ -67,9 +67,6 @@ _COMING: dict[str, str] = {
     "custom executors come": """
         Executor InitExecutorContext
     """,
-    "runs that other processes carry out, and re-execution, come": """
-        JobExecutionResult ReexecutionOptions build_reconstructable_job execute_job reconstructable
-    """,
     "steps that run outside this process come": """
         StepExecutionContext StepLauncher StepRunRef external_instance_from_step_run_ref
         raise_execution_interrupts run_step_from_ref step_context_to_step_run_ref step_run_ref_to_step_context

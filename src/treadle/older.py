@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from treadle import api, later
+from treadle import api
 from treadle.definitions.compose import read_hooks
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor, multiprocess_executor
 from treadle.definitions.graph import GraphDefinition
@@ -21,8 +21,11 @@ from treadle.definitions.ports import InputDefinition, OutputDefinition
 from treadle.errors import DagsterInvariantViolationError, ParameterCheckError
 from treadle.events import DagsterEvent
 from treadle.instance import DagsterInstance
+from treadle.job_results import JobExecutionResult
+from treadle.lineage import ReexecutionOptions
 from treadle.metadata import MetadataValue, normalize_value
 from treadle.names import nearest
+from treadle.recipes import ReconstructableJob
 from treadle.results import ExecuteInProcessResult
 
 #: the executors that a run config could name where nothing else was said
@@ -166,14 +169,58 @@ def execute_pipeline_iterator(
     return api.iterate_in_process(job_def, _translate(run_config), options)
 
 
-def reexecute_pipeline(*_args: Any, **_kwargs: Any) -> NoReturn:
-    """Older re-execution of a run; not there yet."""
-    later.refuse("reexecute_pipeline", "ReexecutionOptions")
+def reexecute_pipeline(
+    pipeline: ReconstructableJob,
+    parent_run_id: str,
+    run_config: Any = None,
+    step_selection: Sequence[str] | None = None,
+    mode: str | ModeDefinition | None = None,
+    preset: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    instance: DagsterInstance | None = None,
+    raise_on_error: bool = True,
+) -> JobExecutionResult:
+    """Older `execute_job(..., reexecution_options=...)`: run steps of an earlier run again, all of them by default."""
+    api.check_recipe(pipeline, "reexecute_pipeline")
+    _refuse_preset("reexecute_pipeline", preset)
+    _refuse_mode("reexecute_pipeline", mode)
+    return api.execute_job(
+        pipeline,
+        instance or DagsterInstance.get(),
+        _translate(run_config) if run_config is not None else None,
+        tags,
+        raise_on_error,
+        reexecution_options=ReexecutionOptions(parent_run_id, step_selection or ()),
+    )
 
 
-def reexecute_pipeline_iterator(*_args: Any, **_kwargs: Any) -> NoReturn:
-    """Older re-execution of a run, event by event; not there yet."""
-    later.refuse("reexecute_pipeline_iterator", "ReexecutionOptions")
+def reexecute_pipeline_iterator(
+    pipeline: ReconstructableJob,
+    parent_run_id: str,
+    run_config: Any = None,
+    step_selection: Sequence[str] | None = None,
+    mode: str | ModeDefinition | None = None,
+    preset: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    instance: DagsterInstance | None = None,
+) -> Iterator[DagsterEvent]:
+    """Older re-execution of a run, event by event as they happen."""
+    api.check_recipe(pipeline, "reexecute_pipeline_iterator")
+    _refuse_preset("reexecute_pipeline_iterator", preset)
+    _refuse_mode("reexecute_pipeline_iterator", mode)
+    options = api.RunOptions(instance=instance or DagsterInstance.get(), tags=tags)
+    again = ReexecutionOptions(parent_run_id, step_selection or ())
+    setup = api.set_up_again(pipeline, _translate(run_config) if run_config is not None else None, options, again)
+    assert options.instance is not None
+    return api.JobRun.begin(setup, options.instance, api.Conduct()).events()
+
+
+def _refuse_mode(where: str, mode: Any) -> None:
+    if mode not in (None, "default"):
+        raise ParameterCheckError(
+            f'{where}: Param "mode" is {mode!r}. What is run again is bound to what its own job has; bind the job that '
+            f"reconstructable() gets to what it needs."
+        )
 
 
 def _in_mode(target: Any, mode: str | ModeDefinition | None) -> JobDefinition:

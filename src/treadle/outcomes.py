@@ -435,3 +435,23 @@ def _check_seconds(number: float | None, name: str, where: str, error: type[Exce
     if number is not None and not (number >= 0 and math.isfinite(number)):
         raise error(f"{where}: {name} must be a number of seconds, zero or more, got {number}.")
     return number
+
+
+def retry_delay(
+    policy: RetryPolicy | None,
+    attempt: int,
+    *,
+    requested: RetryRequested | None = None,
+    is_retryable: bool = True,
+    rand: float | None = None,
+) -> float | None:
+    """Seconds to wait before another attempt, or None where this failure is final.
+
+    `attempt` is the one that failed, counted from 1. What the op itself asks for (`RetryRequested`) rules over the
+    policy. Used wherever a failure is seen: in the worker that ran the step, and by whoever finds the worker dead.
+    """
+    if requested is not None:
+        return (requested.seconds_to_wait or 0) if attempt <= requested.max_retries else None
+    if policy is None or not is_retryable or attempt > policy.max_retries:
+        return None
+    return policy.calculate_delay(attempt, rand)

@@ -1,7 +1,7 @@
 """one payload class for each kind of event
 
-What an event of a type tells besides its type and step. Plain frozen data, tagged so that a log can be read back;
-events.py says which type carries which. `gc=False`: no payload may ever lead back to what holds it (decision 10).
+What an event of a type tells besides its type and step. Plain frozen data, which the codec writes and reads by the type
+of the event; `PAYLOADS` says which type carries which. `gc=False`: no payload may ever lead back to what holds it (decision 10).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from treadle.errors import SerializableErrorInfo
-from treadle.metadata import MetadataValue
+from treadle.metadata import MetadataKind
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
 
 
@@ -38,7 +38,7 @@ class RunFailureReason(str, Enum):
     UNKNOWN = "UNKNOWN"
 
 
-class StepOutputHandle(msgspec.Struct, frozen=True, gc=False):
+class StepOutputHandle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One output of one step; with a mapping key, one branch of a dynamic output."""
 
     step_key: str
@@ -46,19 +46,19 @@ class StepOutputHandle(msgspec.Struct, frozen=True, gc=False):
     mapping_key: str | None = None
 
 
-_NO_METADATA: Mapping[str, MetadataValue] = {}
+_NO_METADATA: Mapping[str, MetadataKind] = {}
 
 
-class TypeCheckData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class TypeCheckData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a type check said; `label` is the name of the input or output."""
 
     success: bool
     label: str
     description: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
+    metadata: Mapping[str, MetadataKind] = _NO_METADATA
 
 
-class StepInputData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepInputData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_INPUT."""
 
     input_name: str
@@ -67,13 +67,13 @@ class StepInputData(msgspec.Struct, frozen=True, tag=True, gc=False):
     type_name: str = "Any"
 
 
-class StepOutputData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepOutputData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_OUTPUT."""
 
     step_output_handle: StepOutputHandle
     type_check_data: TypeCheckData | None = None
     version: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
+    metadata: Mapping[str, MetadataKind] = _NO_METADATA
     type_name: str = "Any"
 
     @property
@@ -87,21 +87,21 @@ class StepOutputData(msgspec.Struct, frozen=True, tag=True, gc=False):
         return self.step_output_handle.mapping_key
 
 
-class StepSuccessData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepSuccessData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_SUCCESS."""
 
     duration_ms: float
 
 
-class UserFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class UserFailureData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a `Failure` carried."""
 
     label: str
     description: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
+    metadata: Mapping[str, MetadataKind] = _NO_METADATA
 
 
-class StepFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepFailureData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_FAILURE."""
 
     error: SerializableErrorInfo | None = None
@@ -118,66 +118,68 @@ class StepFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
         return self.error.to_string()
 
 
-class StepRetryData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepRetryData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_UP_FOR_RETRY; `seconds_to_wait` is 0 where there is no delay."""
 
     error: SerializableErrorInfo | None = None
     seconds_to_wait: float = 0
+    #: the attempt ended because its process did: that is not counted against the op's retries
+    is_interruption: bool = False
 
 
-class LoadedInputData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class LoadedInputData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of LOADED_INPUT."""
 
     input_name: str
     manager_key: str
     upstream_output_name: str | None = None
     upstream_step_key: str | None = None
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
+    metadata: Mapping[str, MetadataKind] = _NO_METADATA
 
 
-class HandledOutputData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class HandledOutputData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of HANDLED_OUTPUT."""
 
     output_name: str
     manager_key: str
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
+    metadata: Mapping[str, MetadataKind] = _NO_METADATA
 
 
-class StepMaterializationData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepMaterializationData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of ASSET_MATERIALIZATION."""
 
     materialization: AssetMaterialization
     asset_lineage: list[Any] = []
 
 
-class AssetObservationData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class AssetObservationData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of ASSET_OBSERVATION."""
 
     asset_observation: AssetObservation
 
 
-class StepExpectationResultData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class StepExpectationResultData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_EXPECTATION_RESULT."""
 
     expectation_result: ExpectationResult
 
 
-class HookErroredData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class HookErroredData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of HOOK_ERRORED."""
 
     error: SerializableErrorInfo
 
 
-class EngineEventData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class EngineEventData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of ENGINE_EVENT, STEP_WORKER_* and RESOURCE_INIT_*."""
 
-    metadata: Mapping[str, MetadataValue] = _NO_METADATA
+    metadata: Mapping[str, MetadataKind] = _NO_METADATA
     error: SerializableErrorInfo | None = None
     marker_start: str | None = None
     marker_end: str | None = None
 
 
-class ComputeLogsCaptureData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class ComputeLogsCaptureData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of LOGS_CAPTURED."""
 
     file_key: str
@@ -188,7 +190,7 @@ class ComputeLogsCaptureData(msgspec.Struct, frozen=True, tag=True, gc=False):
     shell_cmd: Any = None
 
 
-class JobFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class JobFailureData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of RUN_FAILURE."""
 
     error: SerializableErrorInfo | None = None
@@ -197,7 +199,7 @@ class JobFailureData(msgspec.Struct, frozen=True, tag=True, gc=False):
     first_step_failure_event: Any = None
 
 
-class JobCanceledData(msgspec.Struct, frozen=True, tag=True, gc=False):
+class JobCanceledData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of RUN_CANCELED."""
 
     error: SerializableErrorInfo | None = None
@@ -208,3 +210,27 @@ Payload = (
     | HandledOutputData | StepMaterializationData | AssetObservationData | StepExpectationResultData
     | HookErroredData | EngineEventData | ComputeLogsCaptureData | JobFailureData | JobCanceledData
 )  # fmt: skip
+
+#: the payload class of each type of event, by the type's stored value; a type that is not here carries none
+PAYLOADS: Mapping[str, type[Any]] = {
+    "STEP_INPUT": StepInputData,
+    "STEP_OUTPUT": StepOutputData,
+    "STEP_SUCCESS": StepSuccessData,
+    "STEP_FAILURE": StepFailureData,
+    "STEP_UP_FOR_RETRY": StepRetryData,
+    "LOADED_INPUT": LoadedInputData,
+    "HANDLED_OUTPUT": HandledOutputData,
+    "ASSET_MATERIALIZATION": StepMaterializationData,
+    "ASSET_OBSERVATION": AssetObservationData,
+    "STEP_EXPECTATION_RESULT": StepExpectationResultData,
+    "HOOK_ERRORED": HookErroredData,
+    "ENGINE_EVENT": EngineEventData,
+    "STEP_WORKER_STARTING": EngineEventData,
+    "STEP_WORKER_STARTED": EngineEventData,
+    "RESOURCE_INIT_STARTED": EngineEventData,
+    "RESOURCE_INIT_SUCCESS": EngineEventData,
+    "RESOURCE_INIT_FAILURE": EngineEventData,
+    "LOGS_CAPTURED": ComputeLogsCaptureData,
+    "PIPELINE_FAILURE": JobFailureData,
+    "PIPELINE_CANCELED": JobCanceledData,
+}

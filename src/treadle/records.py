@@ -127,20 +127,10 @@ def _payload(entry: EventLogEntry) -> Any:
     return entry.dagster_event.event_specific_data if entry.dagster_event is not None else None
 
 
-def page(
-    records: Sequence[EventLogRecord], cursor: str | None, limit: int | None, ascending: bool
-) -> EventRecordsResult:
-    """One page of records that come in the order of writing; `cursor` is what the page before gave."""
-    ordered = records if ascending else records[::-1]
-    if cursor is not None:
-        seen = _read_cursor(cursor)
-        ordered = [each for each in ordered if (each.storage_id > seen if ascending else each.storage_id < seen)]
-    shown = ordered if limit is None else ordered[:limit]
-    last = str(shown[-1].storage_id) if shown else (cursor or "0")
-    return EventRecordsResult(shown, last, len(shown) < len(ordered))
-
-
-def _read_cursor(cursor: str) -> int:
+def read_cursor(cursor: str | None) -> int | None:
+    """The storage id that a page of records gave as its cursor; CheckError for anything else."""
+    if cursor is None:
+        return None
     try:
         return int(cursor)
     except ValueError:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from treadle.api import iterate_in_process
+from treadle.api import Conduct, JobRun, RunOptions, set_up
 from treadle.cli.live import Detail, Line, LiveLines, Printer, Tone, is_coloured, lay_out
 from treadle.definitions.graph import graph
 from treadle.definitions.hooks import failure_hook
@@ -23,6 +23,7 @@ from treadle.definitions.ports import DynamicOut, Out
 from treadle.definitions.resources import resource
 from treadle.errors import SerializableErrorInfo
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry, run_event
+from treadle.instance import DagsterInstance
 from treadle.metadata import MetadataValue
 from treadle.outcomes import (
     AssetMaterialization,
@@ -68,11 +69,14 @@ def play(a_job: JobDefinition, detail: Detail = Detail.NORMAL, run_config: Any =
     """The lines of a real run, and its summary."""
     view = LiveLines(detail, folder=FOLDER)
     lines: list[Line] = []
-    events = iterate_in_process(
-        a_job, run_config, is_quiet=True, on_message=lambda message: lines.extend(view.hear(message))
-    )
-    for each in events:
-        lines.extend(view.see(each))
+    with DagsterInstance.ephemeral() as instance:
+        run = JobRun.begin(set_up(a_job, run_config, RunOptions(instance)), instance, Conduct(is_quiet=True))
+        instance.add_event_listener(
+            run.setup.run.run_id,
+            lambda entry: lines.extend(view.hear(entry)) if entry.dagster_event is None else None,
+        )
+        for each in run.events():
+            lines.extend(view.see(each))
     return lines, view.summary()
 
 

@@ -17,19 +17,27 @@ from treadle.engine.machine import (
     RUNNING,
     SKIPPED,
     SUCCEEDED,
-    Command,
     InvalidTransition,
-    Launch,
     Machine,
-    Note,
-    Skip,
-    Wait,
-    retry_delay,
 )
 from treadle.events import DagsterEvent
-from treadle.outcomes import Backoff, RetryPolicy, RetryRequested
+from treadle.outcomes import Backoff, RetryPolicy, RetryRequested, retry_delay
 from treadle.payloads import StepOutputData, StepOutputHandle, StepRetryData
-from treadle.plan.model import Fan, FromCollect, FromList, FromOutput, Plan, Step, StepInput, StepOutput
+from treadle.plan.model import (
+    Command,
+    Fan,
+    FromCollect,
+    FromList,
+    FromOutput,
+    Launch,
+    Note,
+    Plan,
+    Skip,
+    Step,
+    StepInput,
+    StepOutput,
+    Wait,
+)  # fmt: skip
 
 PLAIN = (StepOutput("result"),)
 DYNAMIC = (StepOutput("result", is_dynamic=True),)

@@ -36,11 +36,11 @@ from treadle.contexts import RunFacts
 from treadle.definitions import run_config
 from treadle.definitions.hooks import HookExecutionResult, event_list_hook
 from treadle.definitions.opening import OpenResources
-from treadle.engine.machine import Launch
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Workplace
 from treadle.logs import RunLog
 from treadle.plan.compile import compile_plan
+from treadle.plan.model import Launch
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -64,7 +64,7 @@ def _context(**given: Any) -> Any:
 
 
 def events_of(place: Workplace, path: str, attempt: int = 1) -> list[str]:
-    return [event.event_type_value for event in run_step(place, Launch(path, path, (), attempt, {}))]
+    return [event.event_type_value for event in run_step(place, Launch(path, path, (), attempt, {}, attempt - 1))]
 
 
 def test_what_a_body_logs_stands_before_its_next_output_where_nobody_listens() -> None:
@@ -321,7 +321,7 @@ def test_iterator_that_is_dropped_early_ends_the_run_and_closes_its_resources() 
         second(first())
 
     with DagsterInstance.ephemeral() as instance:
-        events = iterate_in_process(pair, None, RunOptions(instance=instance), is_quiet=True)
+        events = iterate_in_process(pair, None, RunOptions(instance=instance))
         for event in events:
             if event.is_step_success:
                 break

@@ -194,7 +194,7 @@ def test_version_loads_no_part_of_the_engine_and_no_terminal_library() -> None:
 def test_running_a_plain_job_loads_no_yaml_and_no_rich(folder: Path) -> None:
     code = "import sys; from treadle.cli import main; main(['run', '-q', 'jobs.py:nightly']); print(*sys.modules)"
     loaded = set(treadle(folder, "-c", code, program=(sys.executable,)).out.split())
-    assert {"rich", "yaml", "pydantic", "asyncio", "sqlite3", "multiprocessing"} & loaded == set()
+    assert {"rich", "yaml", "pydantic", "asyncio", "multiprocessing"} & loaded == set()
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------------

@@ -554,16 +554,6 @@ instances = section("instance, events and metadata")
 
 
 @instances
-def home_that_is_not_set():
-    home = os.environ.pop("DAGSTER_HOME", None)
-    try:
-        DagsterInstance.get()
-    finally:
-        if home is not None:
-            os.environ["DAGSTER_HOME"] = home
-
-
-@instances
 def run_twice():
     instance = DagsterInstance.ephemeral()
     run_id = nightly.execute_in_process(instance=instance).run_id
@@ -581,8 +571,8 @@ def runs_in_an_unknown_order():
 
 
 @instances
-def settings_of_a_test_instance():
-    with instance_for_test(overrides={"storage": {}}):
+def settings_of_a_test_instance(folder: Path):
+    with instance_for_test({"durabilty": "full", "retention": {"max_age": "long"}}, temp_dir=str(folder)):
         pass
 
 

@@ -1,4 +1,4 @@
-"""`treadle run`: load a job, run it in this process, show it while it runs.
+"""`treadle run`: load a job, run it in this process on the instance of this place, show it while it runs.
 
 Config files and settings are read first, then the job is loaded, then everything is checked, and only then does it run.
 Each way in which that can go wrong has its exit code and is told without a traceback of ours.
@@ -15,12 +15,11 @@ from typing import Any
 
 import click
 
-from treadle.api import RunOptions, iterate_in_process
+from treadle.api import Conduct, JobRun, RunOptions, set_up_stored
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.live import Detail, LiveLines, Printer
 from treadle.cli.tracebacks import tell_error
 from treadle.config_files import ConfigFileError, PlacedConfig, merge_all, read_file, read_setting
-from treadle.definitions.job import JobDefinition
 from treadle.errors import (
     CheckError,
     DagsterCodeNotFoundError,
@@ -28,10 +27,12 @@ from treadle.errors import (
     DagsterImportError,
     DagsterInvalidConfigError,
     DagsterUserCodeExecutionError,
+    StoreError,
     error_info,
 )
-from treadle.runs import make_run_id
-from treadle.targets import load_job
+from treadle.events import EventLogEntry
+from treadle.instance import DagsterInstance
+from treadle.recipes import ReconstructableJob, recipe_for
 
 _EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 the job could not be loaded."
 
@@ -93,14 +94,16 @@ def read_config(files: Sequence[str], settings: Sequence[str]) -> PlacedConfig:
         raise Refusal(Exit.MISUSED, str(error)) from error
 
 
-def load(target: str) -> JobDefinition:
-    """The job, or a refusal that says why there is none; for an exception in it, with the user's own frames."""
+def load(target: str) -> ReconstructableJob:
+    """How the job is made, or a refusal that says why there is none; for an exception in it, with the user's own frames."""
     try:
-        return load_job(target)
+        recipe = recipe_for(target)
+        recipe.get_definition()
     except (DagsterCodeNotFoundError, DagsterImportError) as error:
         raise Refusal(Exit.NOT_LOADED, "\n".join([str(error), *_frames_of(error.__cause__)])) from error
     except (DagsterError, CheckError) as error:
         raise Refusal(Exit.NOT_LOADED, f'"{target}" cannot be made a job. {error}') from error
+    return recipe
 
 
 def _frames_of(error: BaseException | None) -> list[str]:
@@ -116,28 +119,45 @@ def _frames_of(error: BaseException | None) -> list[str]:
 # -- the run ------------------------------------------------------------------------------------------------------------
 
 
-def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], detail: Detail) -> int:
-    """Run a job and print its lines; gives the exit code."""
-    run_id = make_run_id()
+def run_job(job: ReconstructableJob, config: PlacedConfig, tags: Mapping[str, str], detail: Detail) -> int:
+    """Run a job on the instance of this place, and print its lines; gives the exit code."""
+    with open_instance() as instance:
+        try:
+            setup = set_up_stored(job, config.value or None, RunOptions(instance, tags=tags))
+            # These lines stand in for the console logger; loggers that config asks for have their say.
+            run = JobRun.begin(setup, instance, Conduct(is_quiet=True))
+        except DagsterInvalidConfigError as error:
+            raise Refusal(Exit.MISUSED, tell_config_error(error, config)) from error
+        except DagsterUserCodeExecutionError as error:
+            raise Refusal(Exit.MISUSED, "\n".join(tell_error(error_info(error), folder=str(Path.cwd())))) from error
+        except StoreError as error:
+            raise Refusal(Exit.MISUSED, str(error)) from error
+        except (DagsterError, CheckError) as error:
+            raise Refusal(Exit.NOT_LOADED, str(error)) from error
+        return show_run(run, detail, f"Running {setup.job.name} (run {setup.run.run_id})")
+
+
+def open_instance() -> DagsterInstance:
+    """The instance of this place, or a refusal that says why it cannot be opened."""
+    try:
+        return DagsterInstance.get()
+    except DagsterError as error:
+        raise Refusal(Exit.MISUSED, str(error)) from error
+
+
+def show_run(run: JobRun, detail: Detail, headline: str) -> int:
+    """Drive a run and print its lines; gives the exit code."""
     view = LiveLines(detail)
     printer = Printer(sys.stdout)
-    try:
-        events = iterate_in_process(
-            job,
-            config.value or None,
-            RunOptions(run_id=run_id, tags=tags),
-            # These lines stand in for the console logger; loggers that config asks for have their say.
-            is_quiet=True,
-            on_message=lambda entry: printer.show(view.hear(entry), view),
-        )
-    except DagsterInvalidConfigError as error:
-        raise Refusal(Exit.MISUSED, tell_config_error(error, config)) from error
-    except DagsterUserCodeExecutionError as error:
-        raise Refusal(Exit.MISUSED, "\n".join(tell_error(error_info(error), folder=str(Path.cwd())))) from error
-    except (DagsterError, CheckError) as error:
-        raise Refusal(Exit.NOT_LOADED, str(error)) from error
+
+    def hear(entry: EventLogEntry) -> None:
+        if entry.dagster_event is None:
+            printer.show(view.hear(entry), view)
+
+    run.instance.add_event_listener(run.setup.run.run_id, hear)
     if detail is not Detail.QUIET:
-        printer.write(f"Running {job.name} (run {run_id})")
+        printer.write(headline)
+    events = run.events()
     try:
         for event in events:
             printer.show(view.see(event), view)
@@ -145,6 +165,10 @@ def run_job(job: JobDefinition, config: PlacedConfig, tags: Mapping[str, str], d
         # Between two events, so that no step has told of it: closing ends the run and logs how.
         view.is_interrupted = True
         events.close()  # type: ignore[attr-defined]
+    except StoreError as error:
+        raise Refusal(
+            Exit.RUN_FAILED, f"{error}\nTo go on with the run: treadle resume {run.setup.run.run_id}"
+        ) from error
     printer.show([view.summary()], view)
     if view.is_interrupted:
         return Exit.INTERRUPTED

@@ -8,7 +8,7 @@ op.py, graph.py and compose.py name these types under TYPE_CHECKING, and nothing
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypedDict, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypedDict, TypeVar, overload
 
 from treadle.config.pythonic import Config
 from treadle.contexts import OpExecutionContext
@@ -100,6 +100,7 @@ class OpOptions(TypedDict, total=False):
     retry_policy: RetryPolicy | None
     code_version: str | None
     pool: str | None
+    resume: Literal["retry", "fail"]
 
 class OpDecorator(Protocol):
     """`@op(...)` without `ins`: the inputs are parameters of the function.

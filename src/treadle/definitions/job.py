@@ -6,7 +6,7 @@ is to run, since they may be given then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -22,6 +22,7 @@ from treadle.definitions.graph import GraphDefinition, GraphOptions, compose_gra
 from treadle.definitions.io_managers import InputManagerDefinition, IOManagerDefinition, fs_io_manager, mem_io_manager
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
+from treadle.definitions.requirements import describe_keeper, describe_loader, find_requirements
 from treadle.definitions.run_config import (
     RunConfigSchema,
     check_own_config,
@@ -213,12 +214,16 @@ class JobDefinition:
     @cached_property
     def resource_requirements(self) -> dict[str, str]:
         """The resource keys that the steps need, each with who needs it (for messages)."""
-        return _requirements(self)
+        return find_requirements(self, self.wiring.ops.values())
 
     @property
     def required_resource_keys(self) -> frozenset[str]:
         """The resource keys that the steps need."""
         return frozenset(self.resource_requirements)
+
+    def resource_keys_of(self, paths: Iterable[str]) -> frozenset[str]:
+        """The resource keys that these ops need, by their dotted paths."""
+        return frozenset(find_requirements(self, [self.wiring.ops[path] for path in paths]))
 
     def check_resources(self) -> None:
         """Raise DagsterInvalidDefinitionError where a needed resource is not there, or cannot do what is asked of it."""
@@ -392,35 +397,6 @@ def _check_type(known: dict[str, Any], dagster_type: Any, path: str) -> None:
         )
 
 
-def _requirements(job: JobDefinition) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for hook in job.hook_defs:
-        for key in hook.required_resource_keys:
-            found.setdefault(
-                key, f"resource with key '{key}' required by hook '{hook.name}' attached to job '{job.name}'"
-            )
-    for op in job.wiring.ops.values():
-        definition = op.definition
-        described = f"op '{op.path}'"
-        for key in definition.required_resource_keys:
-            found.setdefault(key, f"resource with key '{key}' required by {described}")
-        for hook in op.hooks:
-            for key in hook.required_resource_keys:
-                found.setdefault(
-                    key, f"resource with key '{key}' required by hook '{hook.name}' attached to {described}"
-                )
-        for port in definition.output_dict.values():
-            if port.io_manager_key not in found:
-                found[port.io_manager_key] = _keeper_of(port, op)
-            _require_for_type(found, port.dagster_type, f"output '{port.name}' of {described}")
-        for name, port in definition.input_dict.items():
-            if port.input_manager_key is not None:
-                found.setdefault(port.input_manager_key, _loader_of(port, op))
-            _require_for_type(found, port.dagster_type, f"input '{name}' of {described}", op.is_loaded(name))
-    _require_transitively(found, job.resource_defs)
-    return found
-
-
 def _check_managers(job: JobDefinition, given: Mapping[str, Any]) -> None:
     """Refuse what stands under the key of an IO manager, or input manager, and is none."""
     definitions = job.resource_defs
@@ -432,13 +408,16 @@ def _check_managers(job: JobDefinition, given: Mapping[str, Any]) -> None:
         for port in op.definition.output_dict.values():
             if port.io_manager_key in no_keepers:
                 raise _wrong_manager(
-                    job, _keeper_of(port, op), given[port.io_manager_key], "an IOManager, or what @io_manager makes"
+                    job,
+                    describe_keeper(port, op),
+                    given[port.io_manager_key],
+                    "an IOManager, or what @io_manager makes",
                 )
         for port in op.definition.input_dict.values():
             if port.input_manager_key in no_loaders:
                 raise _wrong_manager(
                     job,
-                    _loader_of(port, op),
+                    describe_loader(port, op),
                     given[port.input_manager_key],
                     "an InputManager or IOManager, or what @input_manager makes",
                 )
@@ -448,39 +427,6 @@ def _wrong_manager(job: JobDefinition, requirer: str, value: Any, wanted: str) -
     return DagsterInvalidDefinitionError(
         f'job "{job.name}": {requirer}, but received {show(value)} (a {type(value).__name__}). Give {wanted}.'
     )
-
-
-def _keeper_of(port: Any, op: wiring.WiredOp) -> str:
-    return f"io manager with key '{port.io_manager_key}' required by output '{port.name}' of op '{op.path}'"
-
-
-def _loader_of(port: Any, op: wiring.WiredOp) -> str:
-    return f"input manager with key '{port.input_manager_key}' required by input '{port.name}' of op '{op.path}'"
-
-
-def _require_for_type(found: dict[str, str], dagster_type: Any, whose: str, is_loaded: bool = False) -> None:
-    if not dagster_type.required_resource_keys and (not is_loaded or dagster_type.loader is None):
-        return
-    for key in dagster_type.required_resource_keys:
-        found.setdefault(key, f"resource with key '{key}' required by type '{dagster_type.display_name}' of {whose}")
-    if is_loaded and dagster_type.loader is not None:
-        for key in dagster_type.loader.required_resource_keys():
-            found.setdefault(
-                key,
-                f"resource with key '{key}' required by the loader on type '{dagster_type.display_name}' of {whose}",
-            )
-
-
-def _require_transitively(found: dict[str, str], definitions: Mapping[str, Any]) -> None:
-    todo = list(found)
-    while todo:
-        definition = definitions.get(todo.pop())
-        if definition is None:
-            continue
-        for key in definition.keys_needed(definitions):
-            if key not in found:
-                found[key] = f"resource with key '{key}' required by another resource"
-                todo.append(key)
 
 
 @overload

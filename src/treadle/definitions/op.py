@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections.abc
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from treadle import introspect, names
 from treadle.definitions.compose import Composable, P, R_co, read_tags
@@ -76,12 +76,15 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         signature: Signature | None = None,
         input_defs: Sequence[InputDefinition] | None = None,
         output_defs: Sequence[OutputDefinition] | None = None,
+        resume: str = "retry",
     ) -> None:
         self.name = names.check_name(name, "an op")
         self.compute_fn = compute_fn
         self.description = description
         self.version = code_version if code_version is not None else version
         self.retry_policy = _check_retry_policy(retry_policy, self.name)
+        #: whether an attempt whose process died may be followed by another when the run is resumed
+        self.is_repeatable = _check_resume(resume, self.name) == "retry"
         self._tags = read_tags(tags, f'op "{name}"') if tags else {}
         self.pool = names.check_pool(pool, self._tags.get("dagster/concurrency_key"), f'op "{name}"')
         #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
@@ -428,6 +431,15 @@ def _check_retry_policy(policy: Any, op_name: str) -> RetryPolicy | None:
     return policy
 
 
+def _check_resume(resume: object, op_name: str) -> object:
+    if resume not in ("retry", "fail"):
+        raise ParameterCheckError(
+            f'Op "{op_name}": Param "resume" is "retry" or "fail". Got {resume!r}. With "fail" an attempt that was under way '
+            f"when its process died is not tried again when the run is resumed: the step has failed."
+        )
+    return resume
+
+
 # Without parentheses, then with: OpDecorator says the same of the function. See call_types.pyi for the why of each.
 @overload
 def op(compute_fn: Callable[Concatenate[S, ...], Twofold | Fan[Any]]) -> OpDefinition: ...
@@ -488,6 +500,7 @@ def op(
     pool: str | None = None,
     input_defs: Sequence[InputDefinition] | None = None,
     output_defs: Sequence[OutputDefinition] | None = None,
+    resume: Literal["retry", "fail"] = "retry",
 ) -> Any:
     """Make an op of a function.
 
@@ -497,6 +510,8 @@ def op(
 
     `ins` and `out` say more about inputs and outputs; `out` may be a dict of several. `config_schema` is what the op's
     `config` in the run config must look like. `retry_policy` says how often and when a failed attempt is tried again.
+    `resume="fail"` is for an op that must not be begun twice: where its process dies in the middle, the step has failed
+    when the run is resumed; otherwise it is then tried again.
 
     Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
     """
@@ -524,6 +539,7 @@ def op(
             pool,
             signature=signature,
             output_defs=output_defs,
+            resume=resume,
         )
         made.__name__ = getattr(fn, "__name__", made.name)  # type: ignore[attr-defined]
         made.__doc__ = made.description

@@ -1,25 +1,49 @@
 """The only loop, and the Executor protocol that it calls.
 
 Commands of the machine go to an executor, events of the executor go into the log and to the machine. It begins and ends
-the run: whatever happens, the last event says how the run ended. Deciding is the machine's business.
+the run: whatever happens, the last event says how the run ended; only where the log itself cannot be written is there
+none, and the run can be resumed. What a step follows from is committed before it starts. Deciding is the machine's
+business.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
-from treadle.engine.machine import READS, Command, Launch, Machine, Note, Skip, Wait
-from treadle.errors import DagsterError, DagsterUnknownStepStateError, SerializableErrorInfo, error_info
+from treadle.engine.machine import READS, Machine
+from treadle.engine.workplace import Stamp
+from treadle.errors import (
+    DagsterError,
+    DagsterExecutionInterruptedError,
+    DagsterUnknownStepStateError,
+    SerializableErrorInfo,
+    StoreError,
+    error_info,
+)
 from treadle.events import DEBUG_LEVEL, ERROR_LEVEL, DagsterEvent, DagsterEventType, level_of, run_event
 from treadle.logs import RunLog
-from treadle.payloads import JobCanceledData, JobFailureData, RunFailureReason
+from treadle.payloads import (
+    EngineEventData,
+    ErrorSource,
+    JobCanceledData,
+    JobFailureData,
+    RunFailureReason,
+    StepFailureData,
+    StepRetryData,
+)
+from treadle.plan.model import Command, Launch, Note, Skip, Wait
 from treadle.runs import DagsterRunStatus
+from treadle.storage.store import RunWriter
 
 _STEP_FAILURE = DagsterEventType.STEP_FAILURE.value
+#: what stands in the log before user code of an attempt runs
+BEGINNINGS = frozenset((DagsterEventType.STEP_START.value, DagsterEventType.STEP_RESTARTED.value))
 
 
 class Executor(Protocol):
@@ -27,6 +51,13 @@ class Executor(Protocol):
 
     def open(self) -> Iterator[DagsterEvent]:
         """Get ready; yields the events of doing so. What it raises ends the run before any step."""
+
+    @property
+    def starts_in_place(self) -> bool:
+        """True where a launched step waits for its first event to be in the log; False where it may start at once."""
+
+    def announce(self, order: Launch) -> DagsterEvent | None:
+        """The event that is to be in the log before `launch` is called with this order, if there is any."""
 
     def launch(self, order: Launch) -> None:
         """Take an order; returns at once. Its events come out of `next_event`, its terminal event exactly once."""
@@ -37,8 +68,8 @@ class Executor(Protocol):
         None after `timeout` seconds without one, or at once where nothing is under way and no timeout was given.
         """
 
-    def skip(self, command: Skip) -> DagsterEvent:
-        """The event for a step that is skipped."""
+    def stamp(self, path: str, step_key: str) -> Stamp:
+        """What marks the events of a step that does not run, or whose process is gone."""
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Stop everything that still runs and let go of everything; yields the events of doing so. Never raises."""
@@ -64,19 +95,25 @@ class Driver:
         machine: Machine,
         executor: Executor,
         log: RunLog,
-        record: Callable[[DagsterEvent], None],
+        writer: RunWriter,
         read_status: Callable[[], DagsterRunStatus],
     ) -> None:
         self.machine = machine
         self.executor = executor
         self.log = log
-        self.record = record
+        self.record = writer.append
+        self.commit = writer.commit
+        self.writer = writer
         self.read_status = read_status
         self.job_name = machine.plan.job_name
+        #: events after which all that was logged is committed, since user code runs next
+        self._beginnings = BEGINNINGS if executor.starts_in_place else frozenset()
         #: what kept the run from starting its steps, if anything did
         self.error: BaseException | None = None
         self.first_failure: DagsterEvent | None = None
         self._todo: deque[Command] = deque()
+        #: what was announced and is not launched yet
+        self._orders: list[Launch] = []
         #: events that were logged while their step was at work, still to be yielded
         self._heard: deque[DagsterEvent] = deque()
         #: (when, step key) of steps that wait for another attempt
@@ -98,24 +135,32 @@ class Driver:
         """Log an event of a step that is at work in this thread; it is yielded before the step's next one."""
         self._heard.append(self.emit(event))
 
-    def drive(self) -> Iterator[DagsterEvent]:
-        """Run to the end; yields every event after it was logged. May be closed early: the run then ends all the same."""
+    def drive(self, past: Sequence[DagsterEvent] = ()) -> Iterator[DagsterEvent]:
+        """Run to the end; yields every event after it was logged. May be closed early: the run then ends all the same.
+
+        `past` is the log of the run so far, where it is resumed: it goes on where that ends.
+        """
         machine, executor, todo, emit = self.machine, self.executor, self._todo, self.emit
         is_over = False
         event: DagsterEvent | None
         try:
-            for event in self._begin():
+            for event in self._begin(past):
                 yield emit(event)
             while self.error is None:
                 while todo:
                     event = self._carry_out(todo.popleft())
                     if event is not None:
                         yield emit(event)
+                if self._orders:
+                    self._launch()
                 event = executor.next_event(self._patience() if self._timers else None)
                 while self._heard:
                     yield self._heard.popleft()
                 if event is not None:
-                    yield emit(event)
+                    emit(event)
+                    if event.event_type_value in self._beginnings:
+                        self.commit()
+                    yield event
                     if self.first_failure is not None and self._must_stop():
                         machine.stop()
                         break
@@ -134,28 +179,69 @@ class Driver:
             for event in executor.close(self.error is not None or machine.is_stopped):
                 yield emit(event)
             is_over = True
-            yield emit(self._last_event())
+            event = emit(self._last_event())
+            self.writer.close()
+            yield event
         except BaseException as error:
             # The caller let go of the iterator, or a fault of ours: the log must not say that the run goes on.
             if not is_over:
                 self._end_early(error)
             raise
 
-    def _begin(self) -> Iterator[DagsterEvent]:
-        yield run_event(DagsterEventType.RUN_START, self.job_name)
+    def _begin(self, past: Sequence[DagsterEvent]) -> Iterator[DagsterEvent]:
+        if past:
+            yield from self._take_up(past)
+        else:
+            yield run_event(DagsterEventType.RUN_START, self.job_name)
         try:
             yield from self.executor.open()
         except RunEnd as end:
             self.error = end.error
         else:
-            self._todo.extend(self.machine.start())
+            if not past:
+                self._todo.extend(self.machine.start())
+
+    def _take_up(self, past: Sequence[DagsterEvent]) -> Iterator[DagsterEvent]:
+        """Go where the log has led, and tell how what was under way has ended."""
+        machine = self.machine
+        self._todo.extend(machine.recall(past))
+        self.first_failure = next((event for event in past if event.event_type_value == _STEP_FAILURE), None)
+        lost = [machine.tracks[key] for key in sorted(machine.running - {c.step_key for c in self._todo})]
+        under_way = f"these steps were under way: {[track.key for track in lost]}" if lost else "no step was under way"
+        yield run_event(
+            DagsterEventType.ENGINE_EVENT,
+            self.job_name,
+            EngineEventData(),
+            message=f"Resuming the run (pid: {os.getpid()}): the process that ran it ended before the run did; {under_way}.",
+        )
+        for track in lost:
+            stamp = self.executor.stamp(track.step.path, track.key)
+            error = error_info(
+                DagsterExecutionInterruptedError(
+                    f"The process that ran attempt {track.attempts} of step {track.key} ended before the step did."
+                )
+            )
+            if track.step.is_repeatable:
+                payload: Any = StepRetryData(error, 0, is_interruption=True)
+                yield stamp.event(DagsterEventType.STEP_UP_FOR_RETRY.value, payload)
+            else:
+                yield stamp.event(_STEP_FAILURE, StepFailureData(error, None, ErrorSource.INTERRUPT))
+
+    def _launch(self) -> None:
+        if not self.executor.starts_in_place:
+            self.commit()
+        orders, self._orders = self._orders, []
+        for order in orders:
+            self.executor.launch(order)
 
     def _carry_out(self, command: Command) -> DagsterEvent | None:
         if type(command) is Launch:
-            self.executor.launch(command)
-        elif type(command) is Skip:
-            return self.executor.skip(command)
-        elif type(command) is Wait:
+            self._orders.append(command)
+            return self.executor.announce(command)
+        if type(command) is Skip:
+            stamp = self.executor.stamp(command.path, command.step_key)
+            return stamp.event(DagsterEventType.STEP_SKIPPED.value)
+        if type(command) is Wait:
             heapq.heappush(self._timers, (monotonic() + command.seconds, command.step_key))
         else:
             assert isinstance(command, Note)
@@ -208,7 +294,14 @@ class Driver:
         )
 
     def _end_early(self, error: BaseException) -> None:
-        for event in self.executor.close(True):
+        closing = self.executor.close(True)
+        if isinstance(error, StoreError):
+            # What cannot be written cannot be told: the log stays as it is, and the run can be resumed from there.
+            deque(closing, 0)
+            with contextlib.suppress(StoreError):
+                self.writer.close()
+            return
+        for event in closing:
             self.emit(event)
         if isinstance(error, GeneratorExit):
             error = DagsterError("The iterator over the run's events was closed before the run ended.")
@@ -219,3 +312,4 @@ class Driver:
                 error_info(error),
             )
         )
+        self.writer.close()

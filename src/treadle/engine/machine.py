@@ -1,71 +1,52 @@
 """Events in, commands out: ready, retry, skip, map/collect, limits, cancel; pure.
 
-The driver feeds it every event of a run and carries out what it answers; a stored log fed to a new machine gives the
-same state. No clock, no I/O, no threads, no randomness: time comes in as `resume`, waiting goes out as `Wait`.
+The driver feeds it every event of a run and carries out what it answers; a stored log fed to a new machine (`recall`)
+gives the same state, and so does what a parent run knows of its steps. No clock, no I/O, no threads, no randomness: time
+comes in as `resume`, waiting goes out as `Wait`.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from treadle.events import DagsterEvent, DagsterEventType, StepOutputHandle
-from treadle.outcomes import RetryPolicy, RetryRequested
-from treadle.plan.model import UNKNOWN_KEY, Fan, FromCollect, FromList, FromOutput, Plan, Source, Step, step_key
-
-# -- commands ---------------------------------------------------------------------------------------------------
-
-#: for each connected input that carries a value: the outputs to load, one or a list of them
-KnownInputs = Mapping[str, StepOutputHandle | list[StepOutputHandle]]
-
-
-class Launch(msgspec.Struct, frozen=True, gc=False):
-    """Start an attempt at a step."""
-
-    step_key: str
-    path: str
-    mapping_keys: tuple[str, ...]
-    #: 1 for the first
-    attempt: int
-    inputs: KnownInputs
-
-
-class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Call `resume(step_key)` after so many seconds."""
-
-    step_key: str
-    seconds: float
-
-
-class Skip(msgspec.Struct, frozen=True, gc=False):
-    """Tell the log that a step is skipped: an output that it needs was not produced."""
-
-    step_key: str
-    path: str
-
-
-class Note(msgspec.Struct, frozen=True, gc=False):
-    """Tell the log, as an error message, that a step cannot run."""
-
-    step_key: str
-    text: str
-
-
-Command = Launch | Wait | Skip | Note
+from treadle.plan.model import (
+    NO_PAST,
+    UNKNOWN_KEY,
+    Command,
+    Fan,
+    FromCollect,
+    FromList,
+    FromOutput,
+    KnownInputs,
+    Launch,
+    Note,
+    Past,
+    Plan,
+    Skip,
+    Source,
+    Step,
+    Wait,
+    split_step_key,
+    step_key,
+    templates_of,
+)  # fmt: skip
 
 # -- states ------------------------------------------------------------------------------------------------------
 
 WAITING, READY, RUNNING, RETRYING = "waiting", "ready", "running", "retrying"
 SUCCEEDED, FAILED, SKIPPED, ABANDONED, EXPANDED = "succeeded", "failed", "skipped", "abandoned", "expanded"
+EXCLUDED = "excluded"
 
-#: a step in one of these will not run any more; ABANDONED is below a failure, EXPANDED became its branches
-ENDED = frozenset((SUCCEEDED, FAILED, SKIPPED, ABANDONED, EXPANDED))
+#: a step in one of these will not run any more; ABANDONED is below a failure, EXPANDED became its branches, EXCLUDED
+#: is no part of this run, and its parents know nothing of it either
+ENDED = frozenset((SUCCEEDED, FAILED, SKIPPED, ABANDONED, EXPANDED, EXCLUDED))
 
 _ALLOWED = {
-    WAITING: (READY, SKIPPED, ABANDONED, EXPANDED),
+    # to SUCCEEDED only where a parent run knows the step
+    WAITING: (READY, SKIPPED, ABANDONED, EXPANDED, EXCLUDED, SUCCEEDED),
     READY: (RUNNING,),
     RUNNING: (SUCCEEDED, FAILED, RETRYING),
     RETRYING: (READY,),
@@ -76,7 +57,8 @@ class Track:
     """How far one step is. The machine alone writes here."""
 
     __slots__ = (
-        "attempts", "branches", "dependents", "key", "mapping_keys", "number", "produced", "state", "step", "waiting_for",
+        "attempts", "branches", "dependents", "interruptions", "key", "mapping_keys", "number", "produced", "run_id",
+        "state", "step", "waiting_for",
     )  # fmt: skip
 
     def __init__(self, step: Step, mapping_keys: tuple[str, ...], number: int) -> None:
@@ -87,8 +69,11 @@ class Track:
         #: place in the plan, for steps that become ready at the same time
         self.number = number
         self.state = WAITING
-        #: attempts begun
+        #: attempts begun, and how many of them ended because their process did
         self.attempts = 0
+        self.interruptions = 0
+        #: the run that holds the values, where it is a parent of this one
+        self.run_id: str | None = None
         #: how many steps upstream have not ended
         self.waiting_for = 0
         #: tracks that wait for this one
@@ -129,18 +114,34 @@ READS = frozenset(
 )
 
 
+#: an attempt has begun, or may have: its worker was told to
+_BEGINNINGS = frozenset((_T.STEP_START.value, _T.STEP_RESTARTED.value, _T.STEP_WORKER_STARTING.value))
+_SKIPPED = _T.STEP_SKIPPED.value
+
+
 class Machine:
     """One run's progress.
 
     `limit` is the number of steps that may run at once, None for any. With `stops_at_failure` the first failed step
-    ends the run: what runs is let finish, nothing more is started.
+    ends the run: what runs is let finish, nothing more is started. `past` says which steps this run is to run at all,
+    and what its parent runs know of the others.
     """
 
-    def __init__(self, plan: Plan, *, limit: int | None = None, stops_at_failure: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        limit: int | None = None,
+        stops_at_failure: bool = False,
+        past: Past = NO_PAST,
+    ) -> None:
         self.plan = plan
+        self.past = past
         self.limit = limit
         self.stops_at_failure = stops_at_failure
         self.is_stopped = False
+        #: while the past is told: nothing is launched
+        self.is_recalling = False
         self.tracks: dict[str, Track] = {}
         self.running: set[str] = set()
         self.retrying: set[str] = set()
@@ -150,6 +151,8 @@ class Machine:
         self._sequence = 0
         self._numbers = {path: number for number, path in enumerate(plan.steps)}
         self._below: dict[Fan, list[Step]] = {}
+        #: the templates that wanted branches are made of
+        self._wanted_templates = {form for key in past.wanted or () for form in templates_of(key)}
         self._handlers: dict[str, Callable[[Track, DagsterEvent], list[Command]]] = {
             _T.STEP_OUTPUT.value: self._on_output,
             _T.STEP_SUCCESS.value: self._on_success,
@@ -187,6 +190,8 @@ class Machine:
             track.waiting_for = len(upstream)
             if not upstream:
                 settled.append(track)
+        if self.past is not NO_PAST:
+            settled = self._apply_past()
         return self._settle(settled)
 
     def handle(self, event: DagsterEvent) -> list[Command]:
@@ -208,27 +213,104 @@ class Machine:
         """Start nothing more; what runs may finish."""
         self.is_stopped = True
 
+    def recall(self, events: Iterable[DagsterEvent]) -> list[Command]:
+        """Start, and go where these events, the log of this run so far, have led; gives what is then to be done.
+
+        What was under way stays in `running`: whoever calls this tells how it ended, by an event like any other. A step
+        that waited for another attempt waits no more.
+        """
+        self.is_recalling = True
+        undone = {command.step_key: command for command in self.start() if isinstance(command, Skip)}
+        for event in events:
+            kind = event.event_type_value
+            if kind in _BEGINNINGS:
+                self._begin_again(self.tracks[event.step_key or ""])
+            elif kind == _SKIPPED:
+                undone.pop(event.step_key or "", None)
+            if kind in READS:
+                commands = self.handle(event)
+                undone.update((command.step_key, command) for command in commands if isinstance(command, Skip))
+        for key in list(self.retrying):
+            self.resume(key)
+        self.is_recalling = False
+        return [*undone.values(), *self._launch()]
+
+    @property
+    def to_do(self) -> list[str]:
+        """Keys of the steps that have not ended, in the order of the plan."""
+        tracks = [track for track in self.tracks.values() if track.state not in ENDED]
+        return [track.key for track in sorted(tracks, key=_order)]
+
+    # -- the past
+
+    def _apply_past(self) -> list[Track]:
+        """Give each step that a parent run knows its outcome, take out what this run is not to run; gives all that then
+        waits for nothing.
+        """
+        for known in sorted(self.past.known, key=lambda each: self._numbers.get(split_step_key(each.step_key)[0], 0)):
+            track = self.tracks.get(known.step_key)
+            if track is None or track.state != WAITING:
+                continue  # its fan-out is to be run anew
+            track.run_id = known.run_id
+            if known.is_skipped:
+                self._go(track, SKIPPED)
+            else:
+                for output, mapping_key in known.outputs:
+                    self._take_output(track, output, mapping_key)
+                self._go(track, SUCCEEDED)
+                self._expand_all(track)
+            self._untie(track)
+        for track in list(self.tracks.values()):
+            if track.state == WAITING and not self._is_wanted(track):
+                self._go(track, EXCLUDED)
+                self._untie(track)
+        return sorted((t for t in self.tracks.values() if t.state == WAITING and t.waiting_for == 0), key=_order)
+
+    def _untie(self, track: Track) -> None:
+        for dependent in track.dependents:
+            dependent.waiting_for -= 1
+
+    def _is_wanted(self, track: Track) -> bool:
+        """Whether this run is to run a step. The key of a template stands for its branches, that of a branch needs it."""
+        wanted = self.past.wanted
+        if wanted is None or track.key in wanted:
+            return True
+        if not track.mapping_keys:
+            return False
+        if track.is_template:
+            return track.key in self._wanted_templates
+        return any(form in wanted for form in templates_of(track.key))
+
+    def _begin_again(self, track: Track) -> None:
+        """Recall that an attempt began."""
+        if track.state == RUNNING:
+            return  # its worker was told of before
+        if track.state == RETRYING:
+            self.resume(track.key)
+        self._go(track, RUNNING)
+        track.attempts += 1
+        self.running.add(track.key)
+
     # -- events
 
     def _on_output(self, track: Track, event: DagsterEvent) -> list[Command]:
         handle = event.event_specific_data.step_output_handle  # type: ignore[union-attr]
-        if handle.mapping_key is None:
-            track.produced[handle.output_name] = None
-        else:
-            keys = track.produced.setdefault(handle.output_name, [])
-            assert keys is not None
-            keys.append(handle.mapping_key)
+        self._take_output(track, handle.output_name, handle.mapping_key)
         return []
+
+    @staticmethod
+    def _take_output(track: Track, output: str, mapping_key: str | None) -> None:
+        if mapping_key is None:
+            track.produced[output] = None
+        else:
+            keys = track.produced.setdefault(output, [])
+            assert keys is not None
+            keys.append(mapping_key)
 
     def _on_success(self, track: Track, event: DagsterEvent) -> list[Command]:
         self._go(track, SUCCEEDED)
         self.running.discard(track.key)
-        expanded: list[Track] = []
-        if self._below:
-            for port in track.step.outputs:
-                if port.is_dynamic:
-                    expanded += self._expand(track, port.name)
-        return self._ended(track, expanded)
+        return self._ended(track, self._expand_all(track) if self._below else ())
 
     def _on_failure(self, track: Track, event: DagsterEvent) -> list[Command]:
         self._go(track, FAILED)
@@ -243,7 +325,11 @@ class Machine:
         self._go(track, RETRYING)
         self.running.discard(track.key)
         self.retrying.add(track.key)
-        seconds = event.event_specific_data.seconds_to_wait  # type: ignore[union-attr]
+        payload: Any = event.event_specific_data
+        track.interruptions += payload.is_interruption
+        seconds = payload.seconds_to_wait
+        if self.is_recalling:
+            return []
         if seconds > 0:
             return [Wait(track.key, seconds), *self._launch()]
         return self.resume(track.key)
@@ -301,14 +387,31 @@ class Machine:
 
     def _launch(self) -> list[Command]:
         commands: list[Command] = []
+        if self.is_recalling:
+            return commands
         while self._ready and not self.is_stopped and (self.limit is None or len(self.running) < self.limit):
             track = self.tracks[heapq.heappop(self._ready)[2]]
+            if track.state != READY:
+                continue  # recalled: it was begun, so this place in the queue is not its own
             self._go(track, RUNNING)
             track.attempts += 1
             self.running.add(track.key)
             inputs = {port.name: self._resolve(track, port.source) for port in track.step.inputs if port.has_value}
-            commands.append(Launch(track.key, track.step.path, track.mapping_keys, track.attempts, inputs))
+            failures = track.attempts - 1 - track.interruptions
+            origins = self._origins(inputs) if self.past is not NO_PAST else {}
+            commands.append(
+                Launch(track.key, track.step.path, track.mapping_keys, track.attempts, inputs, failures, origins)
+            )
         return commands
+
+    def _origins(self, inputs: KnownInputs) -> dict[str, str]:
+        found = {}
+        for handles in inputs.values():
+            for handle in handles if isinstance(handles, list) else [handles]:
+                run_id = self.tracks[handle.step_key].run_id
+                if run_id is not None:
+                    found[handle.step_key] = run_id
+        return found
 
     # -- what an input needs
 
@@ -322,6 +425,8 @@ class Machine:
         return self.tracks[step_key(source.path, (*track.mapping_keys[: depth - 1], UNKNOWN_KEY))]
 
     def _verdict(self, track: Track) -> str:
+        if self.past.wanted is not None and not self._is_wanted(track):
+            return EXCLUDED
         if track.is_template:
             # It was not expanded although its fan has ended, so there is nothing to expand it by.
             fan = self._upstream_track(track, track.step.scope[track.mapping_keys.index(UNKNOWN_KEY)].path)
@@ -404,6 +509,14 @@ class Machine:
 
     # -- fan-out
 
+    def _expand_all(self, origin: Track) -> list[Track]:
+        """Turn the templates below each dynamic output into branches; gives those that wait for nothing."""
+        expanded: list[Track] = []
+        for port in origin.step.outputs:
+            if port.is_dynamic:
+                expanded += self._expand(origin, port.name)
+        return expanded
+
     def _expand(self, origin: Track, output: str) -> list[Track]:
         """Turn the templates below a dynamic output into branches; gives those that wait for nothing."""
         fan = Fan(origin.step.path, output)
@@ -414,6 +527,8 @@ class Machine:
         for step in self._below.get(fan, ()):
             rest = (UNKNOWN_KEY,) * (len(step.scope) - len(prefix) - 1)
             template = self.tracks[step_key(step.path, (*prefix, UNKNOWN_KEY, *rest))]
+            if template.state == EXCLUDED:
+                continue
             branches = [Track(step, (*prefix, key, *rest), template.number) for key in keys]
             for branch in branches:
                 self.tracks[branch.key] = branch
@@ -467,7 +582,8 @@ class Machine:
             assert track.waiting_for >= 0, key
             if track.state == WAITING:
                 assert track.waiting_for > 0, f"{key} waits for nothing"
-            assert track.attempts > 0 or track.state not in (RUNNING, SUCCEEDED, FAILED), key
+            is_own = track.run_id is None
+            assert track.attempts > 0 or track.state not in (RUNNING, SUCCEEDED, FAILED) or not is_own, key
         assert self.limit is None or len(self.running) <= self.limit
         if self.is_done and not self.is_stopped:
             unfinished = [key for key, track in self.tracks.items() if track.state not in ENDED]
@@ -476,26 +592,3 @@ class Machine:
 
 def _order(track: Track) -> Any:
     return track.number
-
-
-# -- retrying ---------------------------------------------------------------------------------------------------------
-
-
-def retry_delay(
-    policy: RetryPolicy | None,
-    attempt: int,
-    *,
-    requested: RetryRequested | None = None,
-    is_retryable: bool = True,
-    rand: float | None = None,
-) -> float | None:
-    """Seconds to wait before another attempt, or None where this failure is final.
-
-    `attempt` is the one that failed, counted from 1. What the op itself asks for (`RetryRequested`) rules over the
-    policy. Used wherever a failure is seen: in the worker that ran the step, and by whoever finds the worker dead.
-    """
-    if requested is not None:
-        return (requested.seconds_to_wait or 0) if attempt <= requested.max_retries else None
-    if policy is None or not is_retryable or attempt > policy.max_retries:
-        return None
-    return policy.calculate_delay(attempt, rand)

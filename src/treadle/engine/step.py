@@ -15,7 +15,6 @@ from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
-from treadle.engine.machine import Launch, retry_delay
 from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
     DagsterError,
@@ -46,6 +45,7 @@ from treadle.outcomes import (
     Failure,
     Output,
     RetryRequested,
+    retry_delay,
 )
 from treadle.payloads import (
     AssetObservationData,
@@ -64,6 +64,7 @@ from treadle.payloads import (
     TypeCheckData,
     UserFailureData,
 )
+from treadle.plan.model import Launch
 from treadle.types import TypeCheckContext
 
 _START = DagsterEventType.STEP_START.value
@@ -179,12 +180,13 @@ class Attempt:
             upstream = self.place.job.wiring.ops[path].definition.output_dict[handle.output_name]
             manager = upstream.io_manager_key, self.place.resources[upstream.io_manager_key]
         key, loader = manager
-        run_id = self.place.facts.run.run_id
+        run_id = self.order.origins.get(handle.step_key, self.place.facts.run.run_id)
         if type(loader) is InMemoryIOManager:
             parts = (run_id, handle.step_key, handle.output_name)
             value = loader.fetch(parts if handle.mapping_key is None else (*parts, handle.mapping_key))
             return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key)
-        context = self.place.input_context(self.bench, port, key, self.context, handle)
+        upstream = self.place.output_context(handle, self.context.log, output_metadata={}, run_id=run_id)
+        context = self.place.input_context(self.bench, port, key, self.context, upstream)
         value = self._call_loader(loader, context, port)
         metadata = context.consume_logged_metadata()
         return value, LoadedInputData(port.name, key, handle.output_name, handle.step_key, metadata)
@@ -404,7 +406,9 @@ class Attempt:
         self, port: Any, manager: Any, value: Any, mapping_key: str | None, metadata: Mapping[str, Any]
     ) -> Iterator[DagsterEvent]:
         handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
-        context = self.place.output_context(handle, self.context, output_metadata=metadata, step_context=self.context)
+        context = self.place.output_context(
+            handle, self.context.log, output_metadata=metadata, step_context=self.context
+        )
         self._enter(
             lambda error: DagsterExecutionHandleOutputError(
                 f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":',
@@ -491,7 +495,8 @@ class Attempt:
         info = error_info(error)
         limit = None
         if self.place.retries_enabled:
-            delay = retry_delay(policy, self.order.attempt, requested=requested, is_retryable=is_retryable)
+            failed = self.order.failures + 1
+            delay = retry_delay(policy, failed, requested=requested, is_retryable=is_retryable)
             if delay is not None:
                 cause = info.cause if requested is not None and info.cause is not None else info
                 return self.stamp.event(_UP_FOR_RETRY, StepRetryData(cause, delay))

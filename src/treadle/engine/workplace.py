@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
+from treadle.definitions.job import JobDefinition
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.interrupts import Interrupts
-from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.events import DagsterEvent, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
+from treadle.logs import DagsterLogManager
 from treadle.names import split_step_key
 from treadle.payloads import Payload, StepOutputHandle
 from treadle.plan.model import Plan
-
-_SKIPPED = DagsterEventType.STEP_SKIPPED.value
 
 
 class Workplace:
@@ -42,6 +42,8 @@ class Workplace:
         self.config = config
         self.input_values = input_values
         self.retries_enabled = retries_enabled
+        #: keys of the steps that the run is to run, as far as they are known before it
+        self.step_keys = plan.step_keys
         #: open resources by key; the executor opens and closes them
         self.resources: Mapping[str, Any] = {}
         #: every value an op produced, by step key, output name and mapping key; None to keep none
@@ -60,6 +62,14 @@ class Workplace:
         self._run_tags = dict(run.tags)
         self._benches: dict[str, Bench] = {}
         self._scopes: dict[frozenset[str], Resources] = {}
+
+    @property
+    def required_resource_keys(self) -> frozenset[str]:
+        """The resource keys that the steps of the run need."""
+        job: JobDefinition = self.job
+        if self.step_keys == self.plan.step_keys:
+            return job.required_resource_keys
+        return job.resource_keys_of({split_step_key(key)[0] for key in self.step_keys})
 
     def event_loop(self) -> Any:
         """The event loop of the run, made when it is first asked for."""
@@ -92,10 +102,6 @@ class Workplace:
         }
         return Stamp(self._tags["job_name"], op.handle, step_key, tags)
 
-    def skip(self, path: str, step_key: str) -> DagsterEvent:
-        """The event for a step that the machine skips."""
-        return self.stamp(path, step_key).event(_SKIPPED)
-
     def scope(self, keys: frozenset[str]) -> Resources:
         """The resources of these keys as attributes; one object for each set of keys."""
         found = self._scopes.get(keys)
@@ -105,34 +111,33 @@ class Workplace:
 
     # -- contexts for IO managers
 
-    def output_context(self, handle: StepOutputHandle, context: OpExecutionContext, **more: Any) -> OutputContext:
-        """What an IO manager is told of an output, to keep its value or to load it; logs go where `context` logs."""
+    def output_context(self, handle: StepOutputHandle, log: DagsterLogManager, **more: Any) -> OutputContext:
+        """What an IO manager is told of an output, to keep its value or to load it."""
         run = self.facts.run
         path = split_step_key(handle.step_key)[0]
         definition = self.job.wiring.ops[path].definition
         port = definition.output_dict[handle.output_name]
-        return OutputContext(
-            step_key=handle.step_key,
-            name=handle.output_name,
-            job_name=run.job_name,
-            run_id=run.run_id,
-            definition_metadata=port.metadata,
-            mapping_key=handle.mapping_key,
-            config=self.config.outputs.get((path, handle.output_name)),
-            dagster_type=port.dagster_type,
-            log=context.log,
-            version=None,
-            resource_config=self.config.resources.get(port.io_manager_key),
-            resources=self._resources_of(port.io_manager_key),
-            op_def=definition,
-            **more,
-        )
+        given = {
+            "step_key": handle.step_key,
+            "name": handle.output_name,
+            "job_name": run.job_name,
+            "run_id": run.run_id,
+            "definition_metadata": port.metadata,
+            "mapping_key": handle.mapping_key,
+            "config": self.config.outputs.get((path, handle.output_name)),
+            "dagster_type": port.dagster_type,
+            "log": log,
+            "version": None,
+            "resource_config": self.config.resources.get(port.io_manager_key),
+            "resources": self._resources_of(port.io_manager_key),
+            "op_def": definition,
+        }
+        return OutputContext(**{**given, **more})
 
     def input_context(
-        self, bench: Bench, port: Any, key: str, context: OpExecutionContext, handle: StepOutputHandle | None = None
+        self, bench: Bench, port: Any, key: str, context: OpExecutionContext, upstream: OutputContext | None = None
     ) -> InputContext:
-        """What the manager under `key` is told of an input; `handle` is the output that it comes from, if any."""
-        upstream = self.output_context(handle, context, output_metadata={}) if handle is not None else None
+        """What the manager under `key` is told of an input; `upstream` is the output that it comes from, if any."""
         return InputContext(
             name=port.name,
             job_name=self.facts.run.job_name,

@@ -16,13 +16,13 @@ from treadle.contexts import InitResourceContext
 from treadle.definitions import invoke
 from treadle.definitions.opening import OpenResources
 from treadle.engine.driver import RunEnd
-from treadle.engine.machine import Launch, Skip
 from treadle.engine.step import run_step
-from treadle.engine.workplace import Workplace
+from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData
+from treadle.plan.model import Launch
 
 _T = DagsterEventType
 
@@ -37,7 +37,7 @@ class InProcessExecutor:
         self._current: Iterator[DagsterEvent] | None = None
         self._open: OpenResources | None = None
         self._started = 0.0
-        keys = place.plan.step_keys
+        keys = place.step_keys
         #: a plan of one step tells its resource events under that step
         self._only_step = keys[0] if len(keys) == 1 else None
 
@@ -53,7 +53,7 @@ class InProcessExecutor:
         self.place.signals.install()
         self._started = time.perf_counter()
         pid = os.getpid()
-        keys = self.place.plan.step_keys
+        keys = self.place.step_keys
         yield self._note(
             _T.ENGINE_EVENT,
             f"Executing steps in process (pid: {pid})",
@@ -65,7 +65,7 @@ class InProcessExecutor:
 
     def _open_resources(self) -> Iterator[DagsterEvent]:
         place = self.place
-        wanted = sorted(place.job.required_resource_keys)
+        wanted = sorted(place.required_resource_keys)
         listed = f"[{', '.join(wanted)}]"
         yield self._note(
             _T.RESOURCE_INIT_STARTED,
@@ -95,7 +95,7 @@ class InProcessExecutor:
         )
 
     def _describe(self, pid: int) -> EngineEventData:
-        keys = self.place.plan.step_keys
+        keys = self.place.step_keys
         return EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))})
 
     def _init_context(self, key: str, **given: Any) -> InitResourceContext:
@@ -141,6 +141,14 @@ class InProcessExecutor:
 
     # -- steps
 
+    @property
+    def starts_in_place(self) -> bool:
+        """True: a step goes on when the driver has its first event in the log."""
+        return True
+
+    def announce(self, _order: Launch) -> None:
+        """Nothing: STEP_START is the first event of an attempt."""
+
     def launch(self, order: Launch) -> None:
         """Queue a step."""
         self._orders.append(order)
@@ -172,6 +180,6 @@ class InProcessExecutor:
             self.place.interrupt = signals.pending
         return signals.pending is not None
 
-    def skip(self, command: Skip) -> DagsterEvent:
-        """The event for a step that is skipped."""
-        return self.place.skip(command.path, command.step_key)
+    def stamp(self, path: str, step_key: str) -> Stamp:
+        """What marks the events of a step that does not run."""
+        return self.place.stamp(path, step_key)

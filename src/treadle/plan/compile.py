@@ -38,6 +38,7 @@ def _make_step(op: WiredOp, job_policy: RetryPolicy | None) -> Step:
         tuple([Fan(wire.path, wire.output) for wire in op.scope]) if op.scope else (),
         _read_priority(op.tags, op.path),
         op.retry_policy or job_policy,
+        definition.is_repeatable,
     )
 
 

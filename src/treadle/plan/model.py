@@ -1,17 +1,20 @@
-"""Plan, Step, where inputs come from, what a parent run already knows: plain data.
+"""Plan, Step, where inputs come from, what a parent run already knows, commands: plain data.
 
 The machine decides by it, orders are made of it, and it can be sent anywhere: no user object is in it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import msgspec
 
 from treadle.names import UNKNOWN_KEY as UNKNOWN_KEY  # re-exported: the machine knows names only through the plan
+from treadle.names import split_step_key as split_step_key
 from treadle.names import step_key as step_key
 from treadle.outcomes import RetryPolicy
+from treadle.payloads import StepOutputHandle
 
 
 class FromOutput(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -78,6 +81,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     scope: tuple[Fan, ...] = ()
     priority: int = 0
     retry_policy: RetryPolicy | None = None
+    #: False where an attempt whose process died must not be followed by another: the step has then failed
+    is_repeatable: bool = True
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -107,3 +112,77 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     def step_keys(self) -> list[str]:
         """The keys of all steps that are known before the run, in order."""
         return [step.key for step in self.steps.values()]
+
+
+class KnownStep(msgspec.Struct, frozen=True, gc=False):
+    """A step that a parent run, or a parent of that, has done: this run does not do it again."""
+
+    step_key: str
+    #: the run that holds its values
+    run_id: str
+    #: output name and, for a dynamic one, mapping key of each value, in the order in which they were yielded
+    outputs: tuple[tuple[str, str | None], ...] = ()
+    is_skipped: bool = False
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What was decided about a run before it starts: which steps it is to run, and what its parents know of the others."""
+
+    known: tuple[KnownStep, ...] = ()
+    #: keys of the steps to run, that of a template for all its branches; None for every step that is not known
+    wanted: frozenset[str] | None = None
+
+
+def templates_of(key: str) -> list[str]:
+    """The keys of the templates that a branch is made of: `a[x][y]` to `a[x][y]`, `a[x][?]`, `a[?][y]`, `a[?][?]`."""
+    path, mapping_keys = split_step_key(key)
+    return [step_key(path, form) for form in itertools.product(*((each, UNKNOWN_KEY) for each in mapping_keys))]
+
+
+#: of a run without a parent: every step is to be run
+NO_PAST = Past()
+
+
+# -- what the machine asks for ---------------------------------------------------------------------------------------------------
+
+#: for each connected input that carries a value: the outputs to load, one or a list of them
+KnownInputs = Mapping[str, StepOutputHandle | list[StepOutputHandle]]
+
+
+class Launch(msgspec.Struct, frozen=True, gc=False):
+    """Start an attempt at a step."""
+
+    step_key: str
+    path: str
+    mapping_keys: tuple[str, ...]
+    #: 1 for the first
+    attempt: int
+    inputs: KnownInputs
+    #: attempts that failed; those that ended because their process did are not among them
+    failures: int = 0
+    #: of the steps that gave the inputs: which run holds their values, where it is not this one
+    origins: Mapping[str, str] = {}
+
+
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """Call `resume(step_key)` after so many seconds."""
+
+    step_key: str
+    seconds: float
+
+
+class Skip(msgspec.Struct, frozen=True, gc=False):
+    """Tell the log that a step is skipped: an output that it needs was not produced."""
+
+    step_key: str
+    path: str
+
+
+class Note(msgspec.Struct, frozen=True, gc=False):
+    """Tell the log, as an error message, that a step cannot run."""
+
+    step_key: str
+    text: str
+
+
+Command = Launch | Wait | Skip | Note

@@ -6,13 +6,13 @@ is one module that keeps these promises, and one suite, tests/contracts/test_sto
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from treadle.events import DagsterEvent, DagsterEventType
+from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
 
@@ -142,6 +142,9 @@ class Store(Protocol):
 
     def append(self, run_id: str, event: DagsterEvent) -> None:
         """Write one event about a run at once, whoever owns its log: what people say about it from outside."""
+
+    def listen(self, run_id: str, callback: Callable[[EventLogEntry], Any]) -> None:
+        """Call a function with every entry that a writer of this process takes for a run, in the thread that gives it."""
 
     def lease(self, run_id: str) -> Lease | None:
         """Who writes the run's log, dead or alive."""

@@ -1,0 +1,166 @@
+"""resume_run: go on with a run whose process died, where its log ends.
+
+Takes the run's lease first, so that of several that try exactly one goes on; then makes the job again and compares it
+with the one that the run began with. What is run after that is api's and the machine's business, as for any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from treadle import lineage
+from treadle.api import Conduct, JobRun, Setup, check_config, conclude, prepare_in_process
+from treadle.checks import check_param
+from treadle.definitions.io_managers import mem_io_manager
+from treadle.definitions.job import JobDefinition
+from treadle.engine.machine import Machine
+from treadle.errors import DagsterInvariantViolationError, DagsterRunNotFoundError, ParameterCheckError
+from treadle.events import DagsterEvent
+from treadle.instance import DagsterInstance
+from treadle.job_results import JobExecutionResult
+from treadle.plan.compile import compile_plan
+from treadle.plan.snapshot import compare_plans, describe_plan
+from treadle.recipes import ReconstructableJob
+from treadle.runs import DagsterRun
+
+
+class Resumption(NamedTuple):
+    """A run that goes on: what is to be driven, and its log so far."""
+
+    run: JobRun
+    before: Sequence[DagsterEvent]
+
+
+def resume_run(
+    run_id: str,
+    *,
+    instance: DagsterInstance,
+    job: JobDefinition | ReconstructableJob | None = None,
+    input_values: Mapping[str, Any] | None = None,
+    force: bool = False,
+    raise_on_error: bool = False,
+) -> JobExecutionResult:
+    """Go on with a run whose process died, after its last committed event, and wait for its end.
+
+    It stays the same run, with the same id and log. Steps that have succeeded are not run again; one that was under way is
+    told as interrupted and tried again, or has failed where its op says `resume="fail"`. The job is made as it was made for
+    the run; give `job` where the run was started from an object that no other process can find. It must be the job that the
+    run began with: what differs is told in a DagsterInvariantViolationError, and with `force` it goes on all the same.
+
+    Raises DagsterRunNotFoundError, RunOwnedError where the run is under way or somebody else is resuming it, and
+    DagsterInvariantViolationError for a run that has ended or that cannot be gone on with.
+    """
+    check_param(instance, DagsterInstance, "instance", "resume_run")
+    resumption = prepare(run_id, instance, Conduct(raise_on_error), job=job, input_values=input_values, force=force)
+    return conclude(resumption.run, raise_on_error=raise_on_error, before=resumption.before)
+
+
+def prepare(
+    run_id: str,
+    instance: DagsterInstance,
+    conduct: Conduct,
+    *,
+    job: JobDefinition | ReconstructableJob | None = None,
+    input_values: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Resumption:
+    """Take a run over, and check that it can go on; see `resume_run`."""
+    run = _find(instance, run_id)
+    writer = instance.open_writer(run_id)
+    try:
+        run = _find(instance, run_id)  # whoever had it may have ended it meanwhile
+        setup = _set_up(run, instance, job, input_values or {}, force)
+        before = [
+            record.event_log_entry.dagster_event
+            for record in instance.store.read_log(run_id)
+            if record.event_log_entry.dagster_event is not None
+        ]
+        _check_values(setup, before)
+        return Resumption(JobRun(setup, instance, conduct, writer, before), before)
+    except BaseException:
+        writer.close()
+        raise
+
+
+def _find(instance: DagsterInstance, run_id: str) -> DagsterRun:
+    run = instance.get_run_by_id(run_id)
+    if run is None:
+        raise DagsterRunNotFoundError(
+            f"No run with id {run_id} on this instance ({instance.root_directory}).", invalid_run_id=run_id
+        )
+    if run.is_finished:
+        advice = (
+            "Execute what is left of it as a run of its own: execute_job(..., "
+            "reexecution_options=ReexecutionOptions.from_failure(run_id, instance))."
+        )
+        raise DagsterInvariantViolationError(
+            f"The run {run_id} has ended: it stands at {run.status.value}, so there is nothing to resume."
+            f"{'' if run.is_success else ' ' + advice}"
+        )
+    return run
+
+
+def _set_up(
+    run: DagsterRun, instance: DagsterInstance, job: Any, input_values: Mapping[str, Any], force: bool
+) -> Setup:
+    definition, is_in_memory = _find_job(run, job)
+    if run.op_selection and not definition.is_subset:
+        definition = definition.get_subset(op_selection=list(run.op_selection))
+    plan = compile_plan(definition)
+    if not force:
+        _compare(run, instance, describe_plan(definition, plan))
+    past = lineage.find_past_again(instance, run)
+    if is_in_memory:
+        return prepare_in_process(definition, run, plan, input_values)
+    config = check_config(definition, run.run_config)
+    return Setup(definition, config, run, plan, {**definition.input_values, **input_values}, past)
+
+
+def _find_job(run: DagsterRun, job: Any) -> tuple[JobDefinition, bool]:
+    """The job of a run, and whether the run was one of `execute_in_process`, which has no recipe."""
+    if job is None:
+        if run.job_code_origin is None:
+            raise DagsterInvariantViolationError(
+                f'The run {run.run_id} of "{run.job_name}" was started by execute_in_process, so nothing tells how its job is '
+                f"made. Give it: resume_run({run.run_id!r}, instance=..., job={run.job_name})."
+            )
+        return ReconstructableJob.from_dict(run.job_code_origin).get_definition(), False
+    if isinstance(job, ReconstructableJob):
+        return job.get_definition(), run.job_code_origin is None
+    if not isinstance(job, JobDefinition):
+        raise ParameterCheckError(f'resume_run: Param "job" is not a JobDefinition or ReconstructableJob. Got {job!r}.')
+    return job, run.job_code_origin is None
+
+
+def _compare(run: DagsterRun, instance: DagsterInstance, now: str) -> None:
+    before = instance.store.get_text(run.job_snapshot_id) if run.job_snapshot_id is not None else None
+    differences = compare_plans(before, now) if before is not None else []
+    if differences:
+        listed = "".join(f"\n  {line}" for line in differences[:20])
+        more = f"\n  and {len(differences) - 20} more" if len(differences) > 20 else ""
+        raise DagsterInvariantViolationError(
+            f'The job "{run.job_name}" is not the one that the run {run.run_id} began with:{listed}{more}\nGo back to that job, '
+            f"execute the job anew, or go on with the job as it is now: resume_run(..., force=True), treadle resume --force."
+        )
+
+
+def _check_values(setup: Setup, before: Sequence[DagsterEvent]) -> None:
+    """Refuse to go on where a step needs a value that was kept in the memory of the process that died."""
+    definitions = setup.job.resource_defs
+    if mem_io_manager not in definitions.values():
+        return
+    machine = Machine(setup.plan, past=setup.past)
+    machine.recall(before)
+    done = {track.step.path for track in machine.tracks.values() if track.produced and track.run_id is None}
+    for key in machine.to_do:
+        for source in machine.tracks[key].step.upstream:
+            port = setup.job.wiring.ops[source.path].definition.output_dict[source.output]
+            if source.path not in done or port.is_nothing or definitions.get(port.io_manager_key) is not mem_io_manager:
+                continue
+            raise DagsterInvariantViolationError(
+                f'The run {setup.run.run_id} cannot go on: step "{key}" needs output "{source.output}" of '
+                f'"{source.path}", which was kept in memory and went with its process. Execute the job anew; '
+                f"for runs that can be resumed use execute_job or `treadle run`, or give the job an io_manager that stores "
+                f"values, such as fs_io_manager."
+            )

@@ -1,0 +1,295 @@
+"""One SQLite database: connections of this process, migrations, transactions, and errors by their right names.
+
+The store asks for `reading` and `writing`; nothing else here knows what the tables mean. A connection is never used in
+a process that was forked after it was opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from treadle.errors import (
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreMissingError,
+    StoreReadOnlyError,
+    StoreVersionError,
+    TreadleStorageWarning,
+)
+from treadle.storage import sql
+from treadle.storage.networks import network_kind
+
+#: seconds that a write waits for other writers
+_PATIENCE = 60.0
+
+
+class Database:
+    """A database in a file, or in memory where `path` is None."""
+
+    def __init__(self, path: Path | None, *, is_synchronous: bool = False) -> None:
+        self.path = path
+        self.is_synchronous = is_synchronous
+        self.is_read_only = False
+        self._lock = threading.RLock()
+        self._reading_lock = threading.RLock()
+        self._pid = os.getpid()
+        self._inode: tuple[int, int] | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        #: grows with every write of this process
+        self.writes = 0
+
+    # -- transactions
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, committed where the block ends well. StoreError for all that goes wrong with the file."""
+        with self._lock, self._told():
+            connection = self._writer_connection()
+            if self.is_read_only:
+                raise StoreReadOnlyError(
+                    f"The store {self.path} cannot be written: its file or folder does not allow it. Make it writable, or name "
+                    f"another home with TREADLE_HOME."
+                )
+            self._check_file()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            try:
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            self.writes += 1
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read with. StoreError for all that goes wrong with the file."""
+        with self._reading_lock, self._told():
+            yield self._reader_connection()
+
+    def version(self) -> tuple[int, int]:
+        """Differs from what it was whenever anybody has written since."""
+        with self.reading() as connection:
+            return self.writes, connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def close(self) -> None:
+        """Close the connections. Again is fine; the next transaction opens them anew."""
+        with self._lock, self._reading_lock:
+            if self._pid == os.getpid():
+                for connection in {self._reader, self._writer} - {None}:
+                    assert connection is not None
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.close()
+            self._reader = self._writer = None
+
+    # -- connections
+
+    def _writer_connection(self) -> sqlite3.Connection:
+        self._leave_after_fork()
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _reader_connection(self) -> sqlite3.Connection:
+        self._leave_after_fork()
+        if self._reader is None:
+            if self._writer is None:
+                with self._lock:
+                    self._writer_connection()
+            # In memory there is one connection: whoever reads waits for who writes.
+            self._reader = self._writer if self.path is None or self.is_read_only else self._connect()
+        assert self._reader is not None
+        return self._reader
+
+    def _leave_after_fork(self) -> None:
+        """In a forked child the parent's connections are left alone: not even closed, which would drop its locks."""
+        if self._pid != os.getpid():
+            if self.path is None:
+                raise StoreError(
+                    "This instance is in memory, and belongs to the process that made it: a forked process has a copy that nobody "
+                    "would see. Use DagsterInstance.get() or local_temp() where several processes share an instance."
+                )
+            _ABANDONED.append((self._writer, self._reader))
+            self._pid, self._writer, self._reader = os.getpid(), None, None
+            self._lock, self._reading_lock = threading.RLock(), threading.RLock()
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path is None:
+            connection = self._connect()
+            _migrate(connection, "in memory")
+            return connection
+        try:
+            connection = self._connect()
+            self._prepare(connection)
+        except sqlite3.OperationalError as error:
+            if not self.path.exists() or not _is_about_writing(error):
+                raise
+            connection = self._open_to_read()
+        status = self.path.stat()
+        self._inode = status.st_dev, status.st_ino
+        return connection
+
+    def _connect(self, query: str = "") -> sqlite3.Connection:
+        name = ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}{query}"
+        connection = sqlite3.connect(
+            name, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=self.path is not None
+        )
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self.is_synchronous else 'NORMAL'}")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        assert self.path is not None
+        kind = network_kind(self.path)
+        if kind is not None:
+            warnings.warn(
+                f"The store {self.path} is on a network file system ({kind}), where a write-ahead log is not safe: it uses a "
+                f"rollback journal, which is slower. A home on a local disk is better; name it with TREADLE_HOME.",
+                TreadleStorageWarning,
+                stacklevel=2,
+            )
+        _set_journal(connection, "TRUNCATE" if kind is not None else "WAL")
+        if _version_of(connection) != sql.migrations()[-1][0]:
+            _migrate(connection, str(self.path))
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        """A store that cannot be written can still be read, also where its folder takes no files beside it."""
+        self.is_read_only = True
+        try:
+            connection = self._connect("?mode=ro")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError:
+            connection = self._connect("?mode=ro&immutable=1")
+        found, known = _version_of(connection), sql.migrations()[-1][0]
+        if found != known:
+            raise StoreVersionError(
+                f"The store {self.path} has version {found} of the schema, this Treadle version {known}, and the store cannot be "
+                f"written to bring it up to date."
+            )
+        return connection
+
+    # -- what goes wrong
+
+    def _check_file(self) -> None:
+        """A file that was deleted or replaced under an open connection takes writes, and nobody ever sees them."""
+        if self.path is None:
+            return
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self._inode:
+            raise StoreMissingError(
+                f"The store {self.path} was {'deleted or moved' if status is None else 'replaced'} while it was in use. What was "
+                f"committed before is in the file that was there; put it back, then resume the runs that were under way."
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._named(error) from error
+        except OSError as error:
+            raise StoreError(f"The store {self.path} cannot be opened: {error}.") from error
+
+    def _named(self, error: sqlite3.Error) -> StoreError:
+        text = str(error)
+        where = f"The store {self.path if self.path is not None else 'in memory'}"
+        if "locked" in text or "busy" in text:
+            return StoreBusyError(
+                f"{where} was locked by another process for more than {_PATIENCE:.0f} seconds. See which processes use the file; "
+                f"what was to be written is kept, and written at the next try."
+            )
+        if "full" in text:
+            return StoreFullError(f"{where} cannot grow: the disk is full. Make room, then resume the run.")
+        if "disk I/O error" in text and self._is_full():
+            return StoreFullError(f"{where} cannot grow: the disk is full. Make room, then resume the run.")
+        if "readonly" in text or "read-only" in text:
+            return StoreReadOnlyError(f"{where} cannot be written: its file or folder does not allow it ({text}).")
+        if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+            return StoreCorruptError(
+                f"{where} is damaged ({text}). Move it aside and put a copy back; `sqlite3 FILE .recover` saves what can be read."
+            )
+        if "no such table" in text or "no such column" in text:
+            return StoreCorruptError(f"{where} is no store of Treadle, or was cut short ({text}). Move it aside.")
+        if "unable to open" in text:
+            return StoreMissingError(f"{where} cannot be opened ({text}). Does its folder exist, and may it be read?")
+        return StoreError(f"{where} could not do what was asked: {text}.")
+
+    def _is_full(self) -> bool:
+        if self.path is None:
+            return False
+        room = os.statvfs(self.path.parent)
+        return room.f_bavail * room.f_frsize < 1 << 20
+
+
+#: connections of a parent process: they must never be closed here, not even by the garbage collector
+_ABANDONED: list[object] = []
+
+
+def _is_about_writing(error: sqlite3.OperationalError) -> bool:
+    text = str(error)
+    return "readonly" in text or "read-only" in text or "unable to open" in text
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+    """Several processes may open a new store at once, and for this change SQLite does not wait for the others."""
+    if connection.execute("PRAGMA journal_mode").fetchone()[0].upper() == mode:
+        return
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    """The number of the newest migration that the store has seen; 0 for a new one."""
+    has_table = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'").fetchone()
+    if not has_table:
+        if connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+            raise sqlite3.DatabaseError("no such table: schema_version")
+        return 0
+    return connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] or 0
+
+
+def _migrate(connection: sqlite3.Connection, name: str) -> None:
+    known = sql.migrations()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version_of(connection)
+        if version > known[-1][0]:
+            raise StoreVersionError(
+                f"The store {name} has version {version} of the schema, and this Treadle knows versions up to {known[-1][0]}: a "
+                f"newer Treadle wrote it. Use that one, or another home."
+            )
+        if version == 0:
+            connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL, applied REAL NOT NULL)")
+        for number, statements in known:
+            if number > version:
+                for statement in statements:
+                    connection.execute(statement)
+                connection.execute("INSERT INTO schema_version VALUES (?, ?)", (number, time.time()))
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

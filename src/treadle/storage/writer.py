@@ -1,0 +1,258 @@
+"""The writer of one run's log: takes events as they come, and commits them in one transaction with the summaries.
+
+The store makes it for whoever got the run's lease. Taking an event is a list append; encoding and SQL wait for the commit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from treadle import codec
+from treadle.errors import LeaseLostError
+from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
+from treadle.runs import STATUS_AFTER, DagsterRun
+from treadle.storage import sql
+from treadle.storage.store import Owner, StepState
+
+if TYPE_CHECKING:
+    from treadle.storage.sqlite import SqliteStore
+
+_T = DagsterEventType
+
+#: (when, an event, or level, text, step key and traceback of a message)
+Item = tuple[float, "DagsterEvent | tuple[int, str, str | None, str | None]"]
+
+_STARTS = frozenset((_T.STEP_START.value, _T.STEP_RESTARTED.value))
+_ENDS = {
+    _T.STEP_SUCCESS.value: StepState.SUCCESS.value,
+    _T.STEP_FAILURE.value: StepState.FAILURE.value,
+    _T.STEP_SKIPPED.value: StepState.SKIPPED.value,
+}
+_UP_FOR_RETRY = _T.STEP_UP_FOR_RETRY.value
+#: columns of `runs` that an event of this type sets to its time
+TIMED = {
+    _T.RUN_ENQUEUED.value: "enqueued",
+    _T.RUN_STARTING.value: "launched",
+    _T.RUN_START.value: "started",
+    _T.RUN_SUCCESS.value: "ended",
+    _T.RUN_FAILURE.value: "ended",
+    _T.RUN_CANCELED.value: "ended",
+}
+_COUNTED = {_T.ASSET_MATERIALIZATION.value: "materializations", _T.STEP_EXPECTATION_RESULT.value: "expectations"}
+
+
+class Step:
+    """The summary of one step, as far as its events have been written."""
+
+    __slots__ = ("attempts", "ended", "is_changed", "key", "number", "op", "started", "state")
+
+    def __init__(self, number: int, key: str, op: str | None = None) -> None:
+        self.number = number
+        self.key = key
+        self.op = op
+        self.state: str | None = None
+        self.attempts = 0
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.is_changed = True
+
+    def take(self, kind: str, at: float) -> None:
+        """The fold of one event; `records.step_stats` is the same fold of a whole log."""
+        if kind in _STARTS:
+            self.state = StepState.RUNNING.value
+            self.attempts += 1
+            self.started = at if self.started is None else self.started
+        elif kind in _ENDS:
+            if self.state != StepState.RUNNING.value:
+                self.attempts += 1  # it ended without ever having begun
+            self.state, self.ended = _ENDS[kind], at
+        elif kind == _UP_FOR_RETRY:
+            if self.state != StepState.RUNNING.value:
+                self.attempts += 1
+            self.state = StepState.RETRYING.value
+        else:
+            return
+        self.is_changed = True
+
+    def row(self, run: int) -> tuple[Any, ...]:
+        """The row that keeps it."""
+        return run, self.number, self.key, self.op, self.state, self.attempts, self.started, self.ended
+
+
+class Change:
+    """What the events of one commit change in the run's own row."""
+
+    def __init__(self) -> None:
+        self.status: str | None = None
+        self.updated = 0.0
+        self.times: dict[str, float] = {}
+        self.counts = {"materializations": 0, "expectations": 0}
+
+    def take(self, kind: str, at: float) -> None:
+        """Take one event into account."""
+        if kind in STATUS_AFTER:
+            self.status, self.updated = STATUS_AFTER[kind].value, at
+        if kind in TIMED:
+            self.times[TIMED[kind]] = at
+        if kind in _COUNTED:
+            self.counts[_COUNTED[kind]] += 1
+
+    @property
+    def is_any(self) -> bool:
+        """True where something changes."""
+        return bool(self.status or self.times or any(self.counts.values()))
+
+    def parameters(self, run: int) -> tuple[Any, ...]:
+        """For the query `change_run`."""
+        times = (self.times.get(name) for name in ("enqueued", "launched", "started", "ended"))
+        return self.status, self.updated, *times, *self.counts.values(), run
+
+
+class Batch:
+    """The rows that a commit writes, made of items in order."""
+
+    def __init__(self, run: DagsterRun, number: int, steps: dict[str, Step], first: int) -> None:
+        self.change = Change()
+        self.events: list[tuple[Any, ...]] = []
+        self.marks: list[tuple[str, int, int]] = []
+        self.steps: dict[str, Step] = {}
+        self._run = run
+        self._number = number
+        self._known = steps
+        self._next = first
+        self._next_step = len(steps)
+
+    def take(self, items: Iterable[Item]) -> None:
+        """Make the rows of these."""
+        run, number = self._run, self._number
+        for at, what in items:
+            if isinstance(what, tuple):
+                level, text, step_key, traceback = what
+                step = None if step_key is None else self._step(step_key, None).number
+                body: bytes | None = codec.encode_message(level, text, traceback)
+                self.events.append((self._next, number, at, None, step, None, body and body.decode()))
+                self._next += 1
+                continue
+            kind = what.event_type_value
+            step = None
+            if what.step_key is not None:
+                found = self._step(what.step_key, what)
+                found.take(kind, at)
+                step = found.number
+            self.change.take(kind, at)
+            body = codec.encode_event(what, run)
+            self.events.append((self._next, number, at, kind, step, what.pid, body and body.decode()))
+            if kind in sql.MARKED:
+                self.marks.append((kind, self._next, number))
+            self._next += 1
+
+    def _step(self, key: str, event: DagsterEvent | None) -> Step:
+        step = self.steps.get(key)
+        if step is None:
+            known = self._known.get(key)
+            step = Step(self._next_step, key)
+            if known is None:
+                self._next_step += 1
+            else:
+                for name in ("number", "op", "state", "attempts", "started", "ended"):
+                    setattr(step, name, getattr(known, name))
+                step.is_changed = False
+            self.steps[key] = step
+        if step.op is None and event is not None:
+            step.op = codec.op_name(event)
+            step.is_changed = step.is_changed or step.op is not None
+        return step
+
+
+class SqliteWriter:
+    """What has been appended waits in a buffer until it is committed; see `store.RunWriter` for the promises."""
+
+    def __init__(
+        self, store: SqliteStore, run: DagsterRun, owner: Owner, listeners: list[Callable[[EventLogEntry], Any]]
+    ) -> None:
+        self._store = store
+        self._run = run
+        self.owner = owner
+        self._listeners = listeners
+        self._is_in_memory = store.is_in_memory
+        #: only appended to, and cut off at the front by who commits, which is safe without a lock
+        self.buffer: list[Item] = []
+        #: the number of the run, and its steps as the store has them; read at the first commit
+        self.number: int | None = None
+        self.steps: dict[str, Step] = {}
+        self.commit_lock = threading.Lock()
+        self.is_closed = False
+        #: step key -> bytes of its messages so far
+        self._said: dict[str | None, int] = {}
+
+    @property
+    def run(self) -> DagsterRun:
+        """The run's record, with the status that what was appended leaves it in."""
+        return self._run
+
+    def append(self, event: DagsterEvent) -> None:
+        """Take an event with the time of now."""
+        at = time.time()
+        self.buffer.append((at, event))
+        if event.event_type_value in STATUS_AFTER:
+            self._run = self._run.with_status(STATUS_AFTER[event.event_type_value])
+        if self._listeners:
+            self._tell(sql.event_entry(self._run, at, event))
+
+    def append_message(self, level: int, text: str, step_key: str | None, traceback: str | None = None) -> None:
+        """Take a message of user code, as long as its step has not said too much."""
+        at = time.time()
+        said = self._said.get(step_key, 0)
+        bound = self._store.max_step_log
+        if said > bound:
+            return
+        said += len(text) + len(traceback or "")
+        self._said[step_key] = said
+        if said > bound:
+            text = (
+                f"This step has logged more than {bound} bytes: this message and what it says from now on is not kept. "
+                f"The bound is the setting retention.max_step_log."
+            )
+            level, traceback = 30, None
+        self.buffer.append((at, (level, text, step_key, traceback)))
+        if self._listeners:
+            self._tell(sql.message_entry(self._run, at, level, text, traceback, step_key))
+
+    def _tell(self, entry: EventLogEntry) -> None:
+        for listener in list(self._listeners):
+            listener(entry)
+
+    def know_steps(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """The steps that the store has of the run."""
+        for number, key, op, state, attempts, started, ended in rows:
+            step = self.steps[key] = Step(number, key, op)
+            step.state, step.attempts, step.started, step.ended = state, attempts, started, ended
+
+    def change_tags(self, run: DagsterRun) -> None:
+        """The run has got other tags from somebody else."""
+        self._run = self._run.with_tags(run.tags)
+
+    def commit(self) -> None:
+        """Write all that was appended, in one transaction. In memory it stays where it is until somebody asks for it."""
+        if self.buffer and not self._is_in_memory:
+            self._store.write_out(self)
+
+    def lost(self) -> LeaseLostError:
+        """What to raise where somebody else has the lease."""
+        return LeaseLostError(
+            f"The run {self._run.run_id} was taken over by another process, since this one did not renew its lease in time. This "
+            f"process must not go on with it; what it has not committed ({len(self.buffer)} entries of the log) is lost to the run."
+        )
+
+    def close(self) -> None:
+        """Commit, and give the lease up."""
+        if self.is_closed:
+            return
+        try:
+            self.commit()
+        finally:
+            self.is_closed = True
+            self._store.release(self)
