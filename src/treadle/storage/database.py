@@ -30,6 +30,23 @@ from treadle.storage.networks import network_kind
 
 #: seconds that a write waits for other writers
 _PATIENCE = 60.0
+#: seconds for which a file that was there is taken to be there still
+_CHECK_INTERVAL = 0.05
+
+
+class Transaction:
+    """`with database.writing() as connection:` - one object for all of them, since they come one after another."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._database.begin()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._database.end(error)
 
 
 class Database:
@@ -39,10 +56,13 @@ class Database:
         self.path = path
         self.is_synchronous = is_synchronous
         self.is_read_only = False
+        self._transaction = Transaction(self)
         self._lock = threading.RLock()
         self._reading_lock = threading.RLock()
         self._pid = os.getpid()
         self._inode: tuple[int, int] | None = None
+        #: when the file was last looked at
+        self._checked = 0.0
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         #: grows with every write of this process
@@ -50,37 +70,53 @@ class Database:
 
     # -- transactions
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Transaction:
         """One transaction, committed where the block ends well. StoreError for all that goes wrong with the file."""
-        with self._lock, self._told():
-            connection = self._writer_connection()
-            if self.is_read_only:
-                raise StoreReadOnlyError(
-                    f"The store {self.path} cannot be written: its file or folder does not allow it. Make it writable, or name "
-                    f"another home with TREADLE_HOME."
-                )
-            self._check_file()
+        return self._transaction
+
+    def begin(self) -> sqlite3.Connection:
+        """Take the lock and begin to write; `end` must follow. For the transaction."""
+        self._leave_after_fork()
+        self._lock.acquire()
+        try:
+            connection = self._writer or self._writer_connection()
+            self._check_writable()
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            try:
+        except (sqlite3.Error, OSError) as error:
+            self._lock.release()
+            raise self._told(error) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        return connection
+
+    def end(self, error: BaseException | None) -> None:
+        """Commit, or take back where there was an error, and let go of the lock."""
+        connection = self._writer
+        assert connection is not None
+        try:
+            if error is None:
                 connection.execute("COMMIT")
-            except BaseException:
+                self.writes += 1
+        except sqlite3.Error as failed:
+            error = failed
+        finally:
+            if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-                raise
-            self.writes += 1
+            self._lock.release()
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise self._told(error) from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read with. StoreError for all that goes wrong with the file."""
-        with self._reading_lock, self._told():
-            yield self._reader_connection()
+        self._leave_after_fork()
+        with self._reading_lock:
+            try:
+                yield self._reader_connection()
+            except (sqlite3.Error, OSError) as error:
+                raise self._told(error) from error
 
     def version(self) -> tuple[int, int]:
         """Differs from what it was whenever anybody has written since."""
@@ -100,13 +136,11 @@ class Database:
     # -- connections
 
     def _writer_connection(self) -> sqlite3.Connection:
-        self._leave_after_fork()
         if self._writer is None:
             self._writer = self._open()
         return self._writer
 
     def _reader_connection(self) -> sqlite3.Connection:
-        self._leave_after_fork()
         if self._reader is None:
             if self._writer is None:
                 with self._lock:
@@ -184,10 +218,17 @@ class Database:
 
     # -- what goes wrong
 
-    def _check_file(self) -> None:
+    def _check_writable(self) -> None:
         """A file that was deleted or replaced under an open connection takes writes, and nobody ever sees them."""
-        if self.path is None:
+        if self.is_read_only:
+            raise StoreReadOnlyError(
+                f"The store {self.path} cannot be written: its file or folder does not allow it. Make it writable, or name "
+                f"another home with TREADLE_HOME."
+            )
+        now = time.monotonic()
+        if self.path is None or now < self._checked + _CHECK_INTERVAL:
             return
+        self._checked = now
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -198,14 +239,11 @@ class Database:
                 f"committed before is in the file that was there; put it back, then resume the runs that were under way."
             )
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._named(error) from error
-        except OSError as error:
-            raise StoreError(f"The store {self.path} cannot be opened: {error}.") from error
+    def _told(self, error: sqlite3.Error | OSError) -> StoreError:
+        """What went wrong, by its right name."""
+        if isinstance(error, sqlite3.Error):
+            return self._named(error)
+        return StoreError(f"The store {self.path} cannot be opened: {error}.")
 
     def _named(self, error: sqlite3.Error) -> StoreError:
         text = str(error)
@@ -283,7 +321,9 @@ def _migrate(connection: sqlite3.Connection, name: str) -> None:
                 f"newer Treadle wrote it. Use that one, or another home."
             )
         if version == 0:
-            connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL, applied REAL NOT NULL)")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied REAL NOT NULL)"
+            )
         for number, statements in known:
             if number > version:
                 for statement in statements:

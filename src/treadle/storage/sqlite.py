@@ -271,7 +271,12 @@ class SqliteStore:
             count = len(writer.buffer)
             if not count:
                 return
-            with self._writing() as connection:
+            if writer.pid != os.getpid():
+                raise StoreError(
+                    f"The run {writer.run.run_id} belongs to process {writer.pid}, and this is a process that was forked from it: only "
+                    f"that one writes the run's log."
+                )
+            with self._open().writing() as connection:
                 queries = sql.queries()
                 if writer.number is None:
                     writer.number = _number_of(connection, writer.run.run_id)
@@ -279,15 +284,14 @@ class SqliteStore:
                     held = connection.execute(queries["token"], (writer.number,)).fetchone()
                     if held is None or held[0] != writer.owner.token:
                         raise writer.lost()
-                first = connection.execute(queries["last_event"]).fetchone()[0] + 1
-                batch = Batch(writer.run, writer.number, writer.steps, first)
+                batch = Batch(writer.run, writer.number, writer.steps)
                 batch.take(writer.buffer[:count])
-                connection.executemany(queries["add_event"], batch.events)
-                if batch.marks:
-                    connection.executemany(queries["add_mark"], batch.marks)
-                changed = [step.row(writer.number) for step in batch.steps.values() if step.is_changed]
-                if changed:
-                    connection.executemany(queries["keep_step"], changed)
+                _insert_events(connection, batch, writer.number)
+                for key, step in batch.steps.items():
+                    if key not in writer.steps:
+                        connection.execute(queries["add_step"], (*step.facts(writer.number), key))
+                    elif step.is_changed:
+                        connection.execute(queries["change_step"], step.facts(writer.number))
                 if batch.change.is_any:
                     connection.execute(queries["change_run"], batch.change.parameters(writer.number))
             writer.steps.update(batch.steps)
@@ -301,6 +305,8 @@ class SqliteStore:
         if self.is_in_memory:
             if writer.buffer or self._database is None:
                 self._unsettled.append(writer)
+            return
+        if writer.pid != os.getpid():
             return
         with self._writing() as connection:
             connection.execute(sql.queries()["give_up_lease"], (writer.number, writer.owner.token))
@@ -335,10 +341,9 @@ class SqliteStore:
         run = self._known(run_id)
         with self._writing() as connection:
             number = _number_of(connection, run_id)
-            batch = Batch(run, number, {}, connection.execute(sql.queries()["last_event"]).fetchone()[0] + 1)
+            batch = Batch(run, number, {})
             batch.take([(time.time(), event)])
-            connection.executemany(sql.queries()["add_event"], batch.events)
-            connection.executemany(sql.queries()["add_mark"], batch.marks)
+            _insert_events(connection, batch, number)
             connection.execute(sql.queries()["change_run"], batch.change.parameters(number))
 
     def listen(self, run_id: str, callback: Callable[[EventLogEntry], Any]) -> None:
@@ -549,6 +554,16 @@ def _number_of(connection: sqlite3.Connection, run_id: str) -> int:
         raise _unknown(run_id)
     number: int = row[0]
     return number
+
+
+def _insert_events(connection: sqlite3.Connection, batch: Batch, number: int) -> None:
+    """The lock is held, so the numbers of new events follow one another."""
+    queries = sql.queries()
+    if batch.marked:
+        first = connection.execute(queries["last_event"]).fetchone()[0] + 1
+        marks = [(kind, first + place, number) for place, kind in batch.marked]
+        connection.executemany(queries["add_mark"], marks)
+    connection.executemany(queries["add_event"], batch.events)
 
 
 def _insert_run(connection: sqlite3.Connection, run: DagsterRun, now: float) -> None:

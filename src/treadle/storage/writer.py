@@ -5,6 +5,7 @@ The store makes it for whoever got the run's lease. Taking an event is a list ap
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -44,6 +45,10 @@ TIMED = {
 _COUNTED = {_T.ASSET_MATERIALIZATION.value: "materializations", _T.STEP_EXPECTATION_RESULT.value: "expectations"}
 
 
+_FOLDED = frozenset((*_STARTS, *_ENDS, _UP_FOR_RETRY))
+_CHANGES = frozenset((*STATUS_AFTER, *TIMED, *_COUNTED))
+
+
 class Step:
     """The summary of one step, as far as its events have been written."""
 
@@ -60,7 +65,7 @@ class Step:
         self.is_changed = True
 
     def take(self, kind: str, at: float) -> None:
-        """The fold of one event; `records.step_stats` is the same fold of a whole log."""
+        """The fold of one event that counts; `records.step_stats` is the same fold of a whole log."""
         if kind in _STARTS:
             self.state = StepState.RUNNING.value
             self.attempts += 1
@@ -69,17 +74,22 @@ class Step:
             if self.state != StepState.RUNNING.value:
                 self.attempts += 1  # it ended without ever having begun
             self.state, self.ended = _ENDS[kind], at
-        elif kind == _UP_FOR_RETRY:
+        else:
             if self.state != StepState.RUNNING.value:
                 self.attempts += 1
             self.state = StepState.RETRYING.value
-        else:
-            return
         self.is_changed = True
 
-    def row(self, run: int) -> tuple[Any, ...]:
-        """The row that keeps it."""
-        return run, self.number, self.key, self.op, self.state, self.attempts, self.started, self.ended
+    def copy(self) -> Step:
+        """One that can be changed without this one."""
+        made = Step(self.number, self.key, self.op)
+        made.state, made.attempts, made.started, made.ended = self.state, self.attempts, self.started, self.ended
+        made.is_changed = False
+        return made
+
+    def facts(self, run: int) -> tuple[Any, ...]:
+        """What changes, and which row it is, for the query `change_step`; with the key behind it, for `add_step`."""
+        return self.op, self.state, self.attempts, self.started, self.ended, run, self.number
 
 
 class Change:
@@ -112,58 +122,58 @@ class Change:
 
 
 class Batch:
-    """The rows that a commit writes, made of items in order."""
+    """The rows that a commit writes, made of items in order. Events get their numbers from the database."""
 
-    def __init__(self, run: DagsterRun, number: int, steps: dict[str, Step], first: int) -> None:
+    __slots__ = ("_known", "_next_step", "_number", "_run", "change", "events", "marked", "steps")
+
+    def __init__(self, run: DagsterRun, number: int, steps: dict[str, Step]) -> None:
         self.change = Change()
         self.events: list[tuple[Any, ...]] = []
-        self.marks: list[tuple[str, int, int]] = []
+        #: places in `events` of those that are to be found over all runs, with their types
+        self.marked: list[tuple[int, str]] = []
         self.steps: dict[str, Step] = {}
         self._run = run
         self._number = number
         self._known = steps
-        self._next = first
         self._next_step = len(steps)
 
     def take(self, items: Iterable[Item]) -> None:
         """Make the rows of these."""
-        run, number = self._run, self._number
+        run, number, steps, events = self._run, self._number, self.steps, self.events
+        encode = codec.encode_event
         for at, what in items:
-            if isinstance(what, tuple):
+            if type(what) is tuple:
                 level, text, step_key, traceback = what
-                step = None if step_key is None else self._step(step_key, None).number
-                body: bytes | None = codec.encode_message(level, text, traceback)
-                self.events.append((self._next, number, at, None, step, None, body and body.decode()))
-                self._next += 1
+                place = None if step_key is None else (steps.get(step_key) or self._open(step_key, None)).number
+                events.append((number, at, None, place, None, codec.encode_message(level, text, traceback).decode()))
                 continue
-            kind = what.event_type_value
-            step = None
-            if what.step_key is not None:
-                found = self._step(what.step_key, what)
-                found.take(kind, at)
-                step = found.number
-            self.change.take(kind, at)
-            body = codec.encode_event(what, run)
-            self.events.append((self._next, number, at, kind, step, what.pid, body and body.decode()))
+            assert not isinstance(what, tuple)
+            kind, key = what.event_type_value, what.step_key
+            place = None
+            if key is not None:
+                step = steps.get(key) or self._open(key, what)
+                if kind in _FOLDED:
+                    step.take(kind, at)
+                place = step.number
+            if kind in _CHANGES:
+                self.change.take(kind, at)
+            body = encode(what, run)
             if kind in sql.MARKED:
-                self.marks.append((kind, self._next, number))
-            self._next += 1
+                self.marked.append((len(events), kind))
+            events.append((number, at, kind, place, what.pid, None if body is None else body.decode()))
 
-    def _step(self, key: str, event: DagsterEvent | None) -> Step:
-        step = self.steps.get(key)
-        if step is None:
-            known = self._known.get(key)
+    def _open(self, key: str, event: DagsterEvent | None) -> Step:
+        """The summary of a step that this commit is the first to mention; the writer's own changes when it is done."""
+        known = self._known.get(key)
+        if known is None:
             step = Step(self._next_step, key)
-            if known is None:
-                self._next_step += 1
-            else:
-                for name in ("number", "op", "state", "attempts", "started", "ended"):
-                    setattr(step, name, getattr(known, name))
-                step.is_changed = False
-            self.steps[key] = step
+            self._next_step += 1
+        else:
+            step = known.copy()
         if step.op is None and event is not None:
             step.op = codec.op_name(event)
             step.is_changed = step.is_changed or step.op is not None
+        self.steps[key] = step
         return step
 
 
@@ -185,6 +195,7 @@ class SqliteWriter:
         self.steps: dict[str, Step] = {}
         self.commit_lock = threading.Lock()
         self.is_closed = False
+        self.pid = os.getpid()
         #: step key -> bytes of its messages so far
         self._said: dict[str | None, int] = {}
 

@@ -5,7 +5,7 @@
 SELECT coalesce(max(id), 0) FROM events;
 
 -- name: add_event
-INSERT INTO events (id, run, at, type, step, pid, body) VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO events (run, at, type, step, pid, body) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: add_mark
 INSERT INTO marks (type, event, run) VALUES (?, ?, ?);

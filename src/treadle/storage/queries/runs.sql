@@ -59,9 +59,11 @@ FROM steps s JOIN runs r ON r.id = s.run WHERE r.run_id = ? ORDER BY s.number;
 -- All that a writer of the run has to know.
 SELECT number, key, op, state, attempts, started, ended FROM steps WHERE run = ? ORDER BY number;
 
--- name: keep_step
-INSERT OR REPLACE INTO steps (run, number, key, op, state, attempts, started, ended)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_step
+INSERT INTO steps (op, state, attempts, started, ended, run, number, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: change_step
+UPDATE steps SET op = ?, state = ?, attempts = ?, started = ?, ended = ? WHERE run = ? AND number = ?;
 
 -- name: collectable
 -- The oldest finished runs; how many, and up to when they ended, is put in.

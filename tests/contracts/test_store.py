@@ -1,0 +1,649 @@
+"""What every store promises; a new backend is one fixture more.
+
+A fixture gives a `Backend`: how to make a store, and how another process would open the same one, where that can be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle.errors import (
+    CheckError,
+    DagsterRunAlreadyExists,
+    DagsterRunNotFoundError,
+    LeaseLostError,
+    RunOwnedError,
+)
+from treadle.events import DagsterEvent, EventLogEntry, ResolvedFromDynamicStepHandle, StepHandle, run_event
+from treadle.events import DagsterEventType as T
+from treadle.metadata import MetadataValue
+from treadle.names import AssetKey, NodeHandle
+from treadle.outcomes import AssetMaterialization, ExpectationResult
+from treadle.payloads import (
+    EngineEventData,
+    StepExpectationResultData,
+    StepMaterializationData,
+    StepOutputData,
+    StepOutputHandle,
+    StepRetryData,
+    StepSuccessData,
+)
+from treadle.records import EventRecordsFilter, StepEventStatus, run_stats, step_stats
+from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, make_run_id
+from treadle.storage.sqlite import SqliteStore
+from treadle.storage.store import Owner, StepState, Store
+
+
+@dataclass
+class Backend:
+    """A kind of store, and the stores that a test has made of it."""
+
+    make: Callable[..., Store]
+    stores: list[Store] = field(default_factory=list)
+
+    def store(self, **options: Any) -> Store:
+        made = self.make(**options)
+        self.stores.append(made)
+        return made
+
+
+#: kinds of stores, and those of them that several processes can open
+KINDS = ["sqlite file", "sqlite memory"]
+SHARED = ["sqlite file"]
+
+
+def backend_of(kind: str, folder: Path) -> Iterator[Backend]:
+    path = folder / "treadle.db" if kind == "sqlite file" else None
+    found = Backend(lambda **options: SqliteStore(path, **options))
+    yield found
+    for store in found.stores:
+        with contextlib.suppress(LeaseLostError):
+            store.close()
+
+
+@pytest.fixture(params=KINDS)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    yield from backend_of(request.param, tmp_path)
+
+
+@pytest.fixture(params=SHARED)
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """A kind of store of which each store that is made opens the same one, as another process would."""
+    yield from backend_of(request.param, tmp_path)
+
+
+@pytest.fixture
+def store(backend: Backend) -> Store:
+    return backend.store()
+
+
+def a_run(name: str = "job", **fields: Any) -> DagsterRun:
+    return DagsterRun(**{"job_name": name, "run_id": make_run_id(), **fields})
+
+
+def step(kind: T, payload: Any = None, key: str = "load", run: DagsterRun | None = None) -> DagsterEvent:
+    """An event of a step as the engine makes it."""
+    path = key.partition("[")[0]
+    handle = NodeHandle.from_string(path)
+    step_handle: Any = StepHandle(handle, key)
+    if path != key:
+        step_handle = ResolvedFromDynamicStepHandle(handle, key.rpartition("[")[2][:-1], key)
+    tags = {"run_id": run.run_id if run else "", "job_name": "job", "step_key": key}
+    tags |= {"op_name": path.rpartition(".")[2], "resource_name": "None", "resource_fn_name": "None"}
+    tags |= dict(run.tags) if run else {}
+    return DagsterEvent(kind.value, "job", step_handle, handle, "COMPUTE", tags, payload, None, 7, key)
+
+
+def begun(store: Store, **fields: Any) -> tuple[DagsterRun, Any]:
+    run = a_run(**fields)
+    store.add_run(run)
+    return run, store.open_writer(run.run_id)
+
+
+def write(store: Store, run: DagsterRun, *events: DagsterEvent) -> None:
+    writer = store.open_writer(run.run_id)
+    for event in events:
+        writer.append(event)
+    writer.close()
+
+
+def ids(store: Store, filters: RunsFilter | None = None, **options: Any) -> list[str]:
+    return [record.dagster_run.run_id for record in store.find_runs(filters, **options)]
+
+
+# -- runs
+
+
+def test_run_is_given_back_as_it_was_added(store: Store) -> None:
+    run = a_run(
+        run_config={"ops": {"load": {"config": {"rows": 3}}}}, tags={"team": "a"}, op_selection=["load"],
+        resolved_op_selection=frozenset({"load"}), parent_run_id="p", root_run_id="r", job_code_origin={"file": "a.py"},
+    )  # fmt: skip
+    store.add_run(run)
+    assert store.get_run(run.run_id) == run
+    assert [record.dagster_run for record in store.find_runs()] == [run]
+    assert store.get_run(make_run_id()) is None
+
+
+def test_run_id_is_taken_once(store: Store) -> None:
+    run = a_run()
+    store.add_run(run)
+    with pytest.raises(DagsterRunAlreadyExists, match=f"{run.run_id} exists already .job 'job', status NOT_STARTED"):
+        store.add_run(run)
+    assert store.count_runs() == 1
+
+
+def test_runs_come_newest_first_and_page_by_page(store: Store) -> None:
+    runs = [a_run() for _ in range(5)]
+    for run in runs:
+        store.add_run(run)
+    in_order = [run.run_id for run in runs]
+    assert ids(store) == in_order[::-1]
+    assert ids(store, ascending=True) == in_order
+    assert ids(store, limit=2) == in_order[:2:-1]
+    assert ids(store, limit=2, cursor=in_order[3]) == [in_order[2], in_order[1]]
+    assert ids(store, cursor=in_order[3], ascending=True) == in_order[4:]
+    assert ids(store, cursor=make_run_id()) == []
+
+
+def test_runs_are_found_by_what_they_are(store: Store) -> None:
+    first = a_run("first", tags={"team": "a", "size": "1"}, status=DagsterRunStatus.QUEUED)
+    second = a_run("second", tags={"team": "b", "size": "1"}, parent_run_id=first.run_id, job_snapshot_id="s")
+    for run in (first, second):
+        store.add_run(run)
+    one, other = [first.run_id], [second.run_id]
+    assert ids(store, RunsFilter(run_ids=one)) == one
+    assert ids(store, RunsFilter(run_ids=[])) == [*other, *one]
+    assert ids(store, RunsFilter(job_name="second")) == other
+    assert ids(store, RunsFilter(statuses=[DagsterRunStatus.QUEUED, DagsterRunStatus.STARTED])) == one
+    assert ids(store, RunsFilter(tags={"team": "a", "size": "1"})) == one
+    assert ids(store, RunsFilter(tags={"team": ["a", "b"]})) == [*other, *one]
+    assert ids(store, RunsFilter(tags={"team": "a", "size": "2"})) == []
+    assert ids(store, RunsFilter(exclude_subruns=True)) == one
+    assert ids(store, RunsFilter(snapshot_id="s")) == other
+    assert store.count_runs(RunsFilter(tags={"size": "1"})) == 2
+    now = datetime.now(timezone.utc)
+    hour = timedelta(hours=1)
+    assert ids(store, RunsFilter(created_after=now - hour, created_before=now + hour)) == [*other, *one]
+    assert ids(store, RunsFilter(created_after=now + hour)) == []
+    assert ids(store, RunsFilter(updated_before=(now - hour).replace(tzinfo=None))) == []
+
+
+def test_tags_are_replaced_and_found(store: Store) -> None:
+    run, writer = begun(store, tags={"a": "1"})
+    store.set_tags(run.run_id, {"b": "2"})
+    assert ids(store, RunsFilter(tags={"b": "2"})) == [run.run_id]
+    writer.append(step(T.STEP_START, run=run.with_tags({"b": "2"})))
+    writer.close()
+    found = store.get_run(run.run_id)
+    assert found is not None
+    assert found.tags == {"b": "2"}
+    with pytest.raises(DagsterRunNotFoundError):
+        store.set_tags(make_run_id(), {})
+
+
+def test_deleted_run_is_gone_with_its_log(store: Store) -> None:
+    kept, gone = a_run(), a_run(tags={"a": "1"})
+    for run in (kept, gone):
+        store.add_run(run)
+        write(store, run, run_event(T.RUN_START, "job"), step(T.STEP_START))
+    store.delete_run(gone.run_id)
+    assert store.get_run(gone.run_id) is None
+    assert store.read_log(gone.run_id) == []
+    assert store.steps(gone.run_id) == []
+    assert ids(store) == [kept.run_id]
+    assert len(store.find_events(EventRecordsFilter(T.RUN_START))) == 1
+    with pytest.raises(DagsterRunNotFoundError):
+        store.delete_run(gone.run_id)
+
+
+def test_run_that_is_under_way_is_not_deleted(store: Store) -> None:
+    run, writer = begun(store)
+    with pytest.raises(RunOwnedError):
+        store.delete_run(run.run_id)
+    writer.close()
+    store.delete_run(run.run_id)
+
+
+# -- the log
+
+
+def test_log_is_read_in_the_order_of_writing_with_messages_between(store: Store) -> None:
+    run, writer = begun(store)
+    events = [
+        run_event(T.RUN_START, "job"),
+        step(T.STEP_START, run=run),
+        step(T.STEP_SUCCESS, StepSuccessData(1.0), run=run),
+    ]
+    writer.append(events[0])
+    writer.append(events[1])
+    writer.append_message(20, "half way", "load")
+    writer.append_message(40, "went wrong", None, "Traceback ...")
+    writer.append(events[2])
+    writer.commit()
+    records = store.read_log(run.run_id)
+    entries = [record.event_log_entry for record in records]
+    assert [entry.dagster_event for entry in entries if entry.dagster_event is not None] == events
+    assert [(e.level, e.user_message, e.step_key) for e in entries if e.dagster_event is None] == [
+        (20, "half way", "load"),
+        (40, "went wrong", None),
+    ]
+    assert entries[3].error_info is not None
+    assert entries[3].error_info.message == "Traceback ..."
+    numbers = [record.storage_id for record in records]
+    assert numbers == sorted(set(numbers))
+    assert [entry.timestamp for entry in entries] == sorted(entry.timestamp for entry in entries)
+    assert store.read_log(make_run_id()) == []
+    writer.close()
+
+
+def test_log_is_read_by_pages_types_and_backwards(store: Store) -> None:
+    run, writer = begun(store)
+    for key in ("a", "b", "c"):
+        writer.append(step(T.STEP_START, key=key))
+        writer.append_message(10, key, key)
+        writer.append(step(T.STEP_SUCCESS, StepSuccessData(1.0), key=key))
+    writer.close()
+    every = store.read_log(run.run_id)
+    numbers = [record.storage_id for record in every]
+    assert len(every) == 9
+    assert store.read_log(run.run_id, limit=4) == every[:4]
+    assert store.read_log(run.run_id, after=numbers[3]) == every[4:]
+    assert store.read_log(run.run_id, after=numbers[3], limit=2) == every[4:6]
+    assert store.read_log(run.run_id, ascending=False) == every[::-1]
+    assert store.read_log(run.run_id, before=numbers[4], ascending=False, limit=2) == [every[3], every[2]]
+    starts = store.read_log(run.run_id, types=[T.STEP_START])
+    assert [record.event_log_entry.step_key for record in starts] == ["a", "b", "c"]
+    assert len(store.read_log(run.run_id, types=[T.STEP_START, T.STEP_SUCCESS])) == 6
+    assert store.read_log(run.run_id, types=[]) == []
+
+
+def test_events_are_found_over_all_runs(store: Store) -> None:
+    runs = [a_run(), a_run()]
+    for number, run in enumerate(runs):
+        store.add_run(run)
+        made = AssetMaterialization(["prices", str(number)], metadata={"rows": number})
+        write(
+            store,
+            run,
+            run_event(T.RUN_START, "job"),
+            step(T.ASSET_MATERIALIZATION, StepMaterializationData(made)),
+            step(T.STEP_SUCCESS, StepSuccessData(1.0)),
+        )
+    found = store.find_events(EventRecordsFilter(T.ASSET_MATERIALIZATION))
+    assert [record.run_id for record in found] == [runs[1].run_id, runs[0].run_id]
+    assert found == store.find_events(EventRecordsFilter(T.ASSET_MATERIALIZATION), ascending=True)[::-1]
+    assert store.find_events(EventRecordsFilter(T.ASSET_MATERIALIZATION), 1) == found[:1]
+    one = EventRecordsFilter(T.ASSET_MATERIALIZATION, AssetKey(["prices", "0"]))
+    assert store.find_events(one) == found[1:]
+    assert store.find_events(EventRecordsFilter(T.ASSET_MATERIALIZATION, after_cursor=found[1].storage_id)) == found[:1]
+    assert (
+        store.find_events(EventRecordsFilter(T.ASSET_MATERIALIZATION, before_cursor=found[0].storage_id)) == found[1:]
+    )
+    assert store.find_events(EventRecordsFilter(T.RUN_START, after_timestamp=time.time() + 9)) == []
+    assert len(store.find_events(EventRecordsFilter(T.STEP_SUCCESS))) == 2
+    assert store.find_events(EventRecordsFilter(T.RUN_START, storage_ids=[found[0].storage_id])) == []
+
+
+def test_what_is_appended_moves_the_status_of_the_run_with_its_times(store: Store) -> None:
+    run, writer = begun(store)
+    assert writer.run.status is DagsterRunStatus.NOT_STARTED
+    writer.append(run_event(T.RUN_START, "job"))
+    assert writer.run.status is DagsterRunStatus.STARTED
+    writer.commit()
+    writer.append(run_event(T.RUN_SUCCESS, "job"))
+    writer.close()
+    (record,) = store.find_runs()
+    assert record.dagster_run.status is DagsterRunStatus.SUCCESS
+    assert record.start_time is not None
+    assert record.end_time is not None
+    assert record.create_timestamp.timestamp() - 1e-5 <= record.start_time <= record.end_time
+    assert record.update_timestamp.timestamp() == pytest.approx(record.end_time, abs=1e-5)
+    assert store.get_run(run.run_id) == record.dagster_run
+
+
+def test_people_outside_can_say_something_about_a_run(backend: Backend, store: Store) -> None:
+    run, writer = begun(store)
+    writer.append(run_event(T.RUN_START, "job"))
+    writer.commit()
+    store.append(run.run_id, run_event(T.RUN_CANCELING, "job"))
+    found = store.get_run(run.run_id)
+    assert found is not None
+    assert found.status is DagsterRunStatus.CANCELING
+    writer.append(run_event(T.RUN_CANCELED, "job"))
+    writer.close()
+    store.append(run.run_id, run_event(T.ENGINE_EVENT, "job", EngineEventData(), message="looked at"))
+    log = [record.event_type for record in store.read_log(run.run_id)]
+    assert log == [T.RUN_START, T.RUN_CANCELING, T.RUN_CANCELED, T.ENGINE_EVENT]
+    with pytest.raises(CheckError, match="events about whole runs"):
+        store.append(run.run_id, step(T.STEP_START))
+    with pytest.raises(DagsterRunNotFoundError):
+        store.append(make_run_id(), run_event(T.RUN_CANCELING, "job"))
+
+
+def test_listener_hears_every_entry_as_it_is_read_later(store: Store) -> None:
+    run = a_run()
+    store.add_run(run)
+    heard: list[EventLogEntry] = []
+    store.listen(run.run_id, heard.append)
+    writer = store.open_writer(run.run_id)
+    writer.append(run_event(T.RUN_START, "job"))
+    writer.append_message(20, "hello", None)
+    writer.close()
+    assert heard == [record.event_log_entry for record in store.read_log(run.run_id)]
+
+
+def test_step_that_says_too_much_is_cut_short_and_its_events_are_not(backend: Backend) -> None:
+    store = backend.store(max_step_log=1_000)
+    run, writer = begun(store)
+    for _ in range(100):
+        writer.append_message(20, "x" * 100, "load")
+    writer.append_message(20, "another step", "save")
+    writer.append(step(T.STEP_SUCCESS, StepSuccessData(1.0)))
+    writer.close()
+    entries = [record.event_log_entry for record in store.read_log(run.run_id)]
+    said = [entry.user_message for entry in entries if entry.step_key == "load" and entry.dagster_event is None]
+    assert len(said) == 11
+    assert "more than 1000 bytes" in said[-1]
+    assert [e.user_message for e in entries if e.step_key == "save"] == ["another step"]
+    assert entries[-1].dagster_event_type is T.STEP_SUCCESS
+
+
+# -- summaries
+
+
+def an_event(kind: T, key: str) -> DagsterEvent:
+    payloads: dict[T, Any] = {
+        T.STEP_SUCCESS: StepSuccessData(1.0),
+        T.STEP_UP_FOR_RETRY: StepRetryData(None, 0),
+        T.STEP_OUTPUT: StepOutputData(StepOutputHandle(key)),
+        T.ASSET_MATERIALIZATION: StepMaterializationData(AssetMaterialization("a")),
+        T.STEP_EXPECTATION_RESULT: StepExpectationResultData(ExpectationResult(True)),
+    }
+    return step(kind, payloads.get(kind), key)
+
+
+#: what may follow upon what in the log of one step
+_NEXT = {
+    None: [T.STEP_START, T.STEP_SKIPPED, T.STEP_FAILURE],
+    T.STEP_START: [T.STEP_OUTPUT, T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY, T.ASSET_MATERIALIZATION],
+    T.STEP_RESTARTED: [T.STEP_OUTPUT, T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY, T.STEP_EXPECTATION_RESULT],
+    T.STEP_OUTPUT: [T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY],
+    T.ASSET_MATERIALIZATION: [T.STEP_OUTPUT, T.STEP_FAILURE],
+    T.STEP_EXPECTATION_RESULT: [T.STEP_OUTPUT, T.STEP_SUCCESS],
+    T.STEP_UP_FOR_RETRY: [T.STEP_RESTARTED],
+}
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[DagsterEvent]:
+    last: dict[str, T | None] = {}
+    events = [run_event(T.RUN_START, "job")]
+    for _ in range(draw(st.integers(0, 25))):
+        key = draw(st.sampled_from(["load", "outer.clean", "inc[a]", "inc[b]"]))
+        following = _NEXT.get(last.get(key))
+        if following:
+            last[key] = draw(st.sampled_from(following))
+            events.append(an_event(last[key], key))  # type: ignore[arg-type]
+    return [*events, run_event(draw(st.sampled_from([T.RUN_SUCCESS, T.RUN_FAILURE])), "job")]
+
+
+_STATES = {
+    None: None,
+    StepState.RUNNING: StepEventStatus.IN_PROGRESS,
+    StepState.RETRYING: StepEventStatus.IN_PROGRESS,
+    StepState.SUCCESS: StepEventStatus.SUCCESS,
+    StepState.FAILURE: StepEventStatus.FAILURE,
+    StepState.SKIPPED: StepEventStatus.SKIPPED,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(events=logs(), cuts=st.sets(st.integers(0, 25)))
+def test_summaries_are_what_a_fold_over_the_log_gives(
+    events: list[DagsterEvent], cuts: set[int], kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("store") / "treadle.db" if kind == "sqlite file" else None
+    store = SqliteStore(path)
+    run, writer = begun(store)
+    for number, event in enumerate(events):
+        writer.append(event)
+        if number in cuts:
+            writer.commit()
+    writer.close()
+    entries = [record.event_log_entry for record in store.read_log(run.run_id)]
+    assert [entry.dagster_event for entry in entries] == [
+        event if event.step_key is None else step(event.event_type, event.event_specific_data, event.step_key, run)
+        for event in events
+    ]
+    assert store.run_stats(run.run_id) == run_stats(run.run_id, entries)
+    folded = {each.step_key: each for each in step_stats(run.run_id, entries)}
+    summaries = {each.step_key: each for each in store.steps(run.run_id)}
+    assert summaries.keys() == folded.keys()
+    for key, found in summaries.items():
+        wanted = folded[key]
+        assert (_STATES[found.state], found.attempts) == (wanted.status, wanted.attempts)
+        assert (found.start_time, found.end_time) == (wanted.start_time, wanted.end_time)
+    store.close()
+
+
+def test_summaries_of_some_steps_can_be_asked_for(store: Store) -> None:
+    run, writer = begun(store)
+    for key in ("b", "a"):
+        writer.append(step(T.STEP_START, key=key))
+    writer.close()
+    assert [each.step_key for each in store.steps(run.run_id)] == ["b", "a"]
+    assert [each.step_key for each in store.steps(run.run_id, ["a", "z"])] == ["a"]
+    assert store.run_stats(make_run_id()).steps_succeeded == 0
+
+
+# -- owners
+
+
+def test_run_has_one_writer_at_a_time(store: Store) -> None:
+    run, writer = begun(store)
+    with pytest.raises(RunOwnedError, match=f"{run.run_id} is under way"):
+        store.open_writer(run.run_id)
+    lease = store.lease(run.run_id)
+    assert lease is not None
+    assert store.is_alive(lease)
+    writer.close()
+    writer.close()
+    assert store.lease(run.run_id) is None
+    store.open_writer(run.run_id).close()
+    with pytest.raises(DagsterRunNotFoundError):
+        store.open_writer(make_run_id())
+
+
+def test_of_many_that_ask_at_once_exactly_one_gets_the_run(store: Store) -> None:
+    run = a_run()
+    store.add_run(run)
+    barrier = threading.Barrier(8)
+    got: list[object] = []
+
+    def ask() -> None:
+        barrier.wait()
+        try:
+            got.append(store.open_writer(run.run_id))
+        except RunOwnedError as error:
+            got.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(not isinstance(each, RunOwnedError) for each in got) == 1
+
+
+def owner(pid: int = 1, host: str = "elsewhere", token: str = "t") -> Owner:
+    return Owner(host, "boot", pid, 1, token)
+
+
+def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: Backend) -> None:
+    theirs = shared.store(make_owner=owner, lease_duration=0.2)
+    run, writer = begun(theirs)
+    store = shared.store()
+    with pytest.raises(RunOwnedError, match="process 1 on elsewhere"):
+        store.open_writer(run.run_id)
+    time.sleep(0.3)
+    lease = store.lease(run.run_id)
+    assert lease is not None
+    assert not store.is_alive(lease)
+    ours = store.open_writer(run.run_id)
+    writer.append(run_event(T.RUN_START, "job"))
+    with pytest.raises(LeaseLostError, match="taken over by another process"):
+        writer.commit()
+    ours.append(run_event(T.RUN_FAILURE, "job"))
+    ours.close()
+    assert [record.event_type for record in store.read_log(run.run_id)] == [T.RUN_FAILURE]
+    with pytest.raises(LeaseLostError):
+        writer.close()
+    assert store.lease(run.run_id) is None
+
+
+def test_writer_knows_the_steps_that_an_earlier_one_has_written(shared: Backend) -> None:
+    run, writer = begun(shared.store())
+    writer.append(step(T.STEP_START, key="a"))
+    writer.append(step(T.STEP_START, key="b"))
+    writer.close()
+    store = shared.store()
+    write(store, run, step(T.STEP_SUCCESS, StepSuccessData(1.0), key="b"), step(T.STEP_START, key="c"))
+    assert [(each.step_key, each.state) for each in store.steps(run.run_id)] == [
+        ("a", StepState.RUNNING),
+        ("b", StepState.SUCCESS),
+        ("c", StepState.RUNNING),
+    ]
+
+
+def test_what_one_has_committed_the_other_sees_at_once(shared: Backend) -> None:
+    one, other = shared.store(), shared.store()
+    run, writer = begun(one)
+    before = other.version()
+    writer.append(run_event(T.RUN_START, "job"))
+    assert other.read_log(run.run_id) == []
+    writer.commit()
+    assert [record.event_type for record in other.read_log(run.run_id)] == [T.RUN_START]
+    assert other.version() != before
+    assert other.version() == other.version()
+    writer.close()
+
+
+def test_what_waits_in_a_buffer_is_soon_seen_by_others(shared: Backend) -> None:
+    one, other = shared.store(), shared.store()
+    run, writer = begun(one)
+    writer.append(run_event(T.RUN_START, "job"))
+    until = time.monotonic() + 5
+    while not other.read_log(run.run_id):
+        assert time.monotonic() < until, "nobody has committed what waits"
+        time.sleep(0.02)
+    writer.close()
+
+
+def test_runs_of_several_threads_do_not_mix(store: Store) -> None:
+    runs = [a_run() for _ in range(6)]
+    for run in runs:
+        store.add_run(run)
+    problems: list[BaseException] = []
+
+    def work(run: DagsterRun) -> None:
+        try:
+            writer = store.open_writer(run.run_id)
+            for number in range(40):
+                writer.append(step(T.STEP_START, key=f"s{number}"))
+                writer.append_message(10, run.run_id, f"s{number}")
+                writer.commit()
+            writer.close()
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    for run in runs:
+        log = [record.event_log_entry for record in store.read_log(run.run_id)]
+        assert len(log) == 80
+        assert {entry.user_message for entry in log if entry.dagster_event is None} == {run.run_id}
+        assert [each.step_key for each in store.steps(run.run_id)] == [f"s{number}" for number in range(40)]
+
+
+# -- texts and upkeep
+
+
+def test_texts_are_kept_once(store: Store) -> None:
+    first, second = store.put_text("a plan"), store.put_text("a plan")
+    assert first == second
+    assert store.get_text(first) == "a plan"
+    assert store.get_text("none") is None
+    assert store.put_text("another") != first
+
+
+def test_values_are_kept_under_keys(store: Store) -> None:
+    store.set_values({"a": "1", "b": "2"})
+    store.set_values({"a": "3"})
+    assert store.get_values(["a", "b", "c"]) == {"a": "3", "b": "2"}
+
+
+def test_sound_store_has_nothing_to_say(store: Store) -> None:
+    run = a_run()
+    store.add_run(run)
+    write(store, run, run_event(T.RUN_START, "job"), step(T.STEP_START))
+    assert store.check() == []
+
+
+def test_collect_deletes_finished_runs_that_are_too_old_or_too_many(store: Store) -> None:
+    runs = [a_run() for _ in range(5)]
+    for run in runs:
+        store.add_run(run)
+        write(store, run, run_event(T.RUN_START, "job"))
+    for run in runs[1:]:
+        write(store, run, run_event(T.RUN_SUCCESS, "job"))
+    assert store.collect(finished_before=0.0).runs_deleted == []
+    assert store.collect(max_runs=3).runs_deleted == [runs[1].run_id, runs[2].run_id]
+    assert ids(store, ascending=True) == [runs[0].run_id, runs[3].run_id, runs[4].run_id]
+    assert store.collect(finished_before=time.time() + 1).runs_deleted == [runs[3].run_id, runs[4].run_id]
+    assert ids(store) == [runs[0].run_id]
+    assert store.collect().runs_deleted == []
+
+
+def test_collect_leaves_a_run_alone_that_is_under_way(store: Store) -> None:
+    _run, writer = begun(store)
+    writer.append(run_event(T.RUN_SUCCESS, "job"))
+    writer.commit()
+    assert store.collect(finished_before=time.time() + 1).runs_deleted == []
+    writer.close()
+
+
+def test_collect_lets_texts_go_that_no_run_shares(store: Store) -> None:
+    kept, lost = store.put_text("kept"), store.put_text("lost")
+    store.add_run(a_run(job_snapshot_id=kept))
+    store.collect()
+    assert store.get_text(kept) == "kept"
+    assert store.get_text(lost) is None
+
+
+def test_metadata_of_every_kind_of_number_survives(store: Store) -> None:
+    run, writer = begun(store)
+    metadata = {
+        "nan": MetadataValue.float(float("nan")),
+        "big": MetadataValue.int(10**30),
+        "half": MetadataValue.text("\ud800"),
+    }
+    event = run_event(T.ENGINE_EVENT, "job", EngineEventData(metadata))
+    writer.append(event)
+    writer.close()
+    assert store.read_log(run.run_id)[0].event_log_entry.dagster_event == event
