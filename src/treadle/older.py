@@ -25,6 +25,7 @@ from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
 from treadle.metadata import MetadataValue, normalize_value
 from treadle.names import nearest
+from treadle.preparation import Conduct, JobRun, RunOptions, set_up_again
 from treadle.recipes import ReconstructableJob
 from treadle.results import ExecuteInProcessResult
 
@@ -145,7 +146,7 @@ def execute_pipeline(
     """Older `job.execute_in_process`: run a job in this process and wait."""
     _refuse_preset("execute_pipeline", preset)
     job_def = _in_mode(pipeline, mode)
-    options = api.RunOptions(instance=instance, op_selection=solid_selection, tags=tags)
+    options = RunOptions(instance=instance, op_selection=solid_selection, tags=tags)
     return api.execute_in_process(job_def, _translate(run_config), options, raise_on_error=raise_on_error)
 
 
@@ -165,7 +166,7 @@ def execute_pipeline_iterator(
     """
     _refuse_preset("execute_pipeline_iterator", preset)
     job_def = _in_mode(pipeline, mode)
-    options = api.RunOptions(instance=instance, op_selection=solid_selection, tags=tags)
+    options = RunOptions(instance=instance, op_selection=solid_selection, tags=tags)
     return api.iterate_in_process(job_def, _translate(run_config), options)
 
 
@@ -208,11 +209,11 @@ def reexecute_pipeline_iterator(
     api.check_recipe(pipeline, "reexecute_pipeline_iterator")
     _refuse_preset("reexecute_pipeline_iterator", preset)
     _refuse_mode("reexecute_pipeline_iterator", mode)
-    options = api.RunOptions(instance=instance or DagsterInstance.get(), tags=tags)
+    options = RunOptions(instance=instance or DagsterInstance.get(), tags=tags)
     again = ReexecutionOptions(parent_run_id, step_selection or ())
-    setup = api.set_up_again(pipeline, _translate(run_config) if run_config is not None else None, options, again)
+    setup = set_up_again(pipeline, _translate(run_config) if run_config is not None else None, options, again)
     assert options.instance is not None
-    return api.JobRun.begin(setup, options.instance, api.Conduct()).events()
+    return JobRun.begin(setup, options.instance, Conduct()).events()
 
 
 def _refuse_mode(where: str, mode: Any) -> None:

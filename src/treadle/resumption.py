@@ -1,28 +1,37 @@
 """resume_run: go on with a run whose process died, where its log ends.
 
 Takes the run's lease first, so that of several that try exactly one goes on; then makes the job again and compares it
-with the one that the run began with. What is run after that is api's and the machine's business, as for any run.
+with the one that the run began with. What is run after that is the machine's business, as for any run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from treadle import lineage
-from treadle.api import Conduct, JobRun, Setup, check_config, conclude, prepare_in_process
+from treadle import codec, lineage
 from treadle.checks import check_param
+from treadle.definitions.artifacts import sweep
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
+from treadle.definitions.run_config import ResolvedConfig
 from treadle.engine.machine import Machine
-from treadle.errors import DagsterInvariantViolationError, DagsterRunNotFoundError, ParameterCheckError
+from treadle.engine.stored import StoredValues
+from treadle.errors import (
+    DagsterInvariantViolationError,
+    DagsterRunAlreadyExists,
+    DagsterRunNotFoundError,
+    ParameterCheckError,
+)
 from treadle.events import DagsterEvent
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.plan.compile import compile_plan
 from treadle.plan.snapshot import compare_plans, describe_plan
+from treadle.preparation import Conduct, JobRun, Setup, check_config, conclude, prepare_in_process
 from treadle.recipes import ReconstructableJob
-from treadle.runs import DagsterRun
+from treadle.runs import DagsterRun, check_run_id
 
 
 class Resumption(NamedTuple):
@@ -56,6 +65,52 @@ def resume_run(
     return conclude(resumption.run, raise_on_error=raise_on_error, before=resumption.before)
 
 
+def find_result(
+    job: ReconstructableJob,
+    instance: DagsterInstance,
+    run_id: str,
+    run_config: Any,
+    op_selection: Sequence[str] | None,
+    *,
+    raise_on_error: bool,
+) -> JobExecutionResult | None:
+    """What a run of this id gave, where there is one: of one that has ended its result, of one whose process died what comes
+    of resuming it. Raises DagsterRunAlreadyExists where it is of another job or config, RunOwnedError where it is under way.
+    """
+    run = instance.get_run_by_id(check_run_id(run_id))
+    if run is None:
+        return None
+    definition = job.get_definition()
+    if op_selection:
+        definition = definition.get_subset(op_selection=op_selection)
+    config = check_config(definition, run_config)
+    check_same(run, definition, config)
+    if not run.is_finished:
+        return resume_run(run_id, instance=instance, job=job, raise_on_error=raise_on_error)
+    events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event is not None]
+    return JobExecutionResult(
+        definition, run, events, instance, lambda: StoredValues(definition, config, run, instance)
+    )
+
+
+def check_same(run: DagsterRun, job: JobDefinition, config: ResolvedConfig) -> None:
+    """Refuse to take a run for another: DagsterRunAlreadyExists where its job, selection or config is not this one."""
+    given = codec.decode_run(
+        codec.encode_run(DagsterRun(job_name=job.name, run_id=run.run_id, run_config=config.given)), run.status, {}
+    )
+    selection = sorted(job.op_selection) if job.op_selection else None
+    for what, was, now in (
+        ("job", run.job_name, job.name),
+        ("op selection", list(run.op_selection or ()) or None, selection),
+        ("run config", run.run_config, given.run_config),
+    ):
+        if was != now:
+            raise DagsterRunAlreadyExists(
+                f"A run with id {run.run_id} exists already, and it is another: its {what} is {was!r}, and {now!r} was given. Give "
+                f"the id only to the run that it belongs to, or leave it out."
+            )
+
+
 def prepare(
     run_id: str,
     instance: DagsterInstance,
@@ -77,6 +132,7 @@ def prepare(
             if record.event_log_entry.dagster_event is not None
         ]
         _check_values(setup, before)
+        sweep(Path(instance.storage_directory(), run_id))
         return Resumption(JobRun(setup, instance, conduct, writer, before), before)
     except BaseException:
         writer.close()

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from treadle.api import Conduct, JobRun, RunOptions, set_up
 from treadle.cli.live import Detail, Line, LiveLines, Printer, Tone, is_coloured, lay_out
 from treadle.definitions.graph import graph
 from treadle.definitions.hooks import failure_hook
@@ -42,6 +41,7 @@ from treadle.payloads import (
     StepRetryData,
     StepSuccessData,
 )
+from treadle.preparation import Conduct, JobRun, RunOptions, set_up
 
 FOLDER = str(Path(__file__).parent)
 T = DagsterEventType

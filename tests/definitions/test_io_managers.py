@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import pickle
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +11,6 @@ import pytest
 from treadle.config.schema import EnvVar
 from treadle.contexts import InitResourceContext
 from treadle.definitions.io_managers import (
-    ALIGNMENT,
-    OUT_OF_BAND_SIZE,
     FilesystemIOManager,
     InMemoryIOManager,
     InputManager,
@@ -28,8 +22,6 @@ from treadle.definitions.io_managers import (
     input_manager,
     io_manager,
     mem_io_manager,
-    read_artifact,
-    write_artifact,
 )
 from treadle.definitions.resources import to_resource_definition
 from treadle.errors import (
@@ -187,13 +179,17 @@ def test_handled_output_tells_the_path(tmp_path: Path) -> None:
 
 
 class Instance:
+    durability = "full"
+
     def storage_directory(self) -> str:
         return "/the/storage"
 
 
 def test_folder_is_that_of_the_instance_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     context = InitResourceContext(instance=Instance())
-    assert FilesystemIOManager().create_io_manager(context).base_dir == "/the/storage"
+    settled = FilesystemIOManager().create_io_manager(context)
+    assert (settled.base_dir, settled.is_durable) == ("/the/storage", True)
+    assert FilesystemIOManager(is_durable=False).create_io_manager(context).is_durable is False
     assert FilesystemIOManager("own").create_io_manager(context).base_dir == "own"
     assert fs_io_manager(InitResourceContext({}, instance=Instance())).base_dir == "/the/storage"
     monkeypatch.setenv("FOLDER", "/from/env")
@@ -206,210 +202,3 @@ def test_folder_is_that_of_the_instance_unless_given(monkeypatch: pytest.MonkeyP
     for unsettled in (FilesystemIOManager(), from_env):
         with pytest.raises(DagsterInvariantViolationError, match="settled when a run starts"):
             unsettled.handle_output(output(), 1)
-
-
-@pytest.mark.parametrize("value", [lambda: 1, threading.Lock()])
-def test_object_that_cannot_be_pickled_is_refused_and_leaves_nothing(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(DagsterInvariantViolationError, match="is not picklable.*mem_io_manager") as caught:
-        write_artifact(tmp_path / "value", value)
-    assert isinstance(caught.value.__cause__, (TypeError, AttributeError, pickle.PicklingError))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_an_object_raises_while_it_is_pickled_is_its_own(tmp_path: Path) -> None:
-    class Stubborn:
-        def __reduce__(self) -> Any:
-            raise ValueError("no pickling me")
-
-    with pytest.raises(ValueError, match="no pickling me"):
-        write_artifact(tmp_path / "value", Stubborn())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    write_artifact(path, "first")
-    with pytest.raises(DagsterInvariantViolationError):
-        write_artifact(path, [1, threading.Lock()])
-    assert read_artifact(path) == "first"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-# -- the artifact format ------------------------------------------------------------------------------------------------
-
-
-class Block:
-    """Bytes that offer themselves out of band, as arrays do."""
-
-    def __init__(self, data: Any) -> None:
-        self.data = data
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Block, (pickle.PickleBuffer(self.data),)
-
-
-def test_small_value_is_a_plain_pickle_with_a_trailer(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    write_artifact(path, {"a": [1, 2]})
-    with path.open("rb") as file:
-        assert pickle.load(file) == {"a": [1, 2]}
-        assert len(file.read()) == 36
-    assert path.read_bytes().endswith(b"TRDLVAL\n")
-
-
-def test_large_buffers_stand_aligned_outside_the_pickle(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    small, large = Block(bytearray(b"s" * 10)), Block(bytearray(b"L" * OUT_OF_BAND_SIZE))
-    write_artifact(path, [small, large, Block(bytearray(b"M" * (OUT_OF_BAND_SIZE + 1)))])
-    contents = path.read_bytes()
-    assert contents.index(b"L" * 100) % ALIGNMENT == 0
-    assert contents.index(b"M" * 100) % ALIGNMENT == 0
-    made = read_artifact(path)
-    assert [bytes(block.data) for block in made] == [
-        b"s" * 10,
-        b"L" * OUT_OF_BAND_SIZE,
-        b"M" * (OUT_OF_BAND_SIZE + 1),
-    ]
-
-
-def test_mapped_buffer_can_be_written_without_changing_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    write_artifact(path, Block(bytearray(b"a" * OUT_OF_BAND_SIZE)))
-    view = memoryview(read_artifact(path).data)
-    view[0] = ord("z")
-    assert bytes(view[:2]) == b"za"
-    assert bytes(memoryview(read_artifact(path).data)[:2]) == b"aa"
-
-
-def test_read_only_buffer_stays_read_only(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    write_artifact(path, Block(b"a" * OUT_OF_BAND_SIZE))
-    assert memoryview(read_artifact(path).data).readonly
-
-
-def test_buffers_outlive_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    write_artifact(path, Block(bytearray(b"a" * OUT_OF_BAND_SIZE)))
-    block = read_artifact(path)
-    write_artifact(path, "replaced")
-    path.unlink()
-    assert bytes(block.data) == b"a" * OUT_OF_BAND_SIZE
-
-
-def test_arrays_are_mapped_not_copied(tmp_path: Path) -> None:
-    numpy = pytest.importorskip("numpy")
-    array = numpy.arange(100_000.0).reshape(100, 1000)
-    write_artifact(tmp_path / "value", {"c": array, "f": numpy.asfortranarray(array), "small": array[0, :5]})
-    made = read_artifact(tmp_path / "value")
-    for key, expected in (("c", array), ("f", array), ("small", array[0, :5])):
-        assert numpy.array_equal(made[key], expected)
-        assert made[key].flags.writeable
-    assert made["f"].flags.f_contiguous
-    assert not made["c"].flags.owndata
-    made["c"][0, 0] = -1
-    assert read_artifact(tmp_path / "value")["c"][0, 0] == 0
-
-
-def test_tables_come_back(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame({"n": range(50_000), "s": ["a"] * 50_000})
-    write_artifact(tmp_path / "value", table)
-    assert read_artifact(tmp_path / "value").equals(table)
-
-
-def test_large_value_without_buffers_comes_back(tmp_path: Path) -> None:
-    value = [str(number) for number in range(50_000)]
-    write_artifact(tmp_path / "value", value)
-    assert (tmp_path / "value").stat().st_size > OUT_OF_BAND_SIZE
-    assert read_artifact(tmp_path / "value") == value
-
-
-def damaged(path: Path, change: Any) -> Path:
-    path.write_bytes(change(bytearray(path.read_bytes())))
-    return path
-
-
-@pytest.mark.parametrize("value", [{"a": [1, 2]}, Block(bytearray(b"a" * OUT_OF_BAND_SIZE))], ids=["small", "large"])
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (lambda data: data[:-1], "cut off"),
-        (lambda data: data[: len(data) // 2], "cut off"),
-        (lambda data: b"", "cut off"),
-        (lambda data: data[1:], "bytes where"),
-        (lambda data: data[:3] + bytes([data[3] ^ 1]) + data[4:], "checksum"),
-        (lambda data: data[:-14] + bytes([data[-14] ^ 8]) + data[-13:], "version"),
-        (lambda data: data[:-18] + b"\xff\xff" + data[-16:], "bytes where"),
-    ],
-    ids=["last byte", "half", "all", "first byte", "a bit of the pickle", "version", "number of buffers"],
-)
-def test_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path, value: Any, change: Any, why: str) -> None:
-    path = tmp_path / "value"
-    write_artifact(path, value)
-    with pytest.raises(
-        DagsterInvariantViolationError, match=rf"{path} cannot be read: .*{why}.*Delete the file and run"
-    ):
-        read_artifact(damaged(path, change))
-
-
-def test_foreign_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "value"
-    path.write_bytes(pickle.dumps(list(range(100))))
-    with pytest.raises(DagsterInvariantViolationError, match="something else than a treadle run wrote it"):
-        read_artifact(path)
-
-
-def test_missing_file_is_told_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="run the step that makes it again.*value"):
-        read_artifact(tmp_path / "value")
-
-
-def missing_elsewhere() -> Any:
-    return Path("/no/such/file").read_text()
-
-
-class Reader:
-    def __reduce__(self) -> Any:
-        return missing_elsewhere, ()
-
-
-def test_missing_file_of_the_value_itself_is_not_mistaken(tmp_path: Path) -> None:
-    write_artifact(tmp_path / "value", Reader())
-    with pytest.raises(FileNotFoundError, match="/no/such/file"):
-        read_artifact(tmp_path / "value")
-
-
-def test_durable_write_syncs_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), real(descriptor)))
-    write_artifact(tmp_path / "plain", 1)
-    assert synced == []
-    write_artifact(tmp_path / "durable", 1, is_durable=True)
-    assert len(synced) == 2
-
-
-@pytest.mark.parametrize("missing", ["posix_fallocate", "O_DIRECTORY"])
-def test_system_without_a_feature_stores_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
-    monkeypatch.delattr(os, missing, raising=False)
-    write_artifact(tmp_path / "value", Block(bytearray(b"a" * OUT_OF_BAND_SIZE)), is_durable=True)
-    assert len(read_artifact(tmp_path / "value").data) == OUT_OF_BAND_SIZE
-
-
-@pytest.mark.parametrize(("number", "is_told"), [(errno.EOPNOTSUPP, False), (errno.ENOSPC, True)])
-def test_full_disk_is_told_and_a_plain_file_system_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_told: bool
-) -> None:
-    def refuse(*args: Any) -> None:
-        raise OSError(number, "no")
-
-    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
-    value = Block(bytearray(b"a" * OUT_OF_BAND_SIZE))
-    if not is_told:
-        write_artifact(tmp_path / "value", value)
-        return
-    with pytest.raises(OSError, match="no"):
-        write_artifact(tmp_path / "value", value)
-    assert list(tmp_path.iterdir()) == []

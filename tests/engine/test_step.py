@@ -31,7 +31,7 @@ from treadle import (
     resource,
     success_hook,
 )
-from treadle.api import RunOptions, iterate_in_process
+from treadle.api import iterate_in_process
 from treadle.contexts import RunFacts
 from treadle.definitions import run_config
 from treadle.definitions.hooks import HookExecutionResult, event_list_hook
@@ -41,6 +41,7 @@ from treadle.engine.workplace import Workplace
 from treadle.logs import RunLog
 from treadle.plan.compile import compile_plan
 from treadle.plan.model import Launch
+from treadle.preparation import RunOptions
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

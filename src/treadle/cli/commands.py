@@ -15,6 +15,10 @@ import click
 #: each command's module, with its line in the help
 COMMANDS = {
     "run": "Run a job, and show it while it runs.",
+    "resume": "Go on with a run whose process died.",
+    "runs": "List runs, the newest first.",
+    "gc": "Delete old runs and values that no run needs.",
+    "check": "Look for damage in the store and in stored values.",
 }
 
 

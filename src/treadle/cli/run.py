@@ -9,13 +9,12 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from treadle.api import Conduct, JobRun, RunOptions, set_up_stored
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.live import Detail, LiveLines, Printer
 from treadle.cli.tracebacks import tell_error
@@ -30,9 +29,12 @@ from treadle.errors import (
     StoreError,
     error_info,
 )
-from treadle.events import EventLogEntry
+from treadle.events import DagsterEvent, EventLogEntry
 from treadle.instance import DagsterInstance
+from treadle.preparation import Conduct, JobRun, RunOptions, Setup, set_up_stored
 from treadle.recipes import ReconstructableJob, recipe_for
+from treadle.resumption import check_same, prepare
+from treadle.runs import DagsterRun
 
 _EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 the job could not be loaded."
 
@@ -48,31 +50,29 @@ _EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 t
     help="One value of the run config: ops.load.config.rows=3.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the run.")
+@click.option("--run-id", metavar="UUID", help="The id of the run; with one that is there already nothing runs twice.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only what goes wrong, and how the run ends.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every event, debug messages and all of a traceback.")
-def command(
-    target: str,
-    files: Sequence[str],
-    settings: Sequence[str],
-    tags: Sequence[str],
-    quiet: bool,
-    verbose: bool,
-) -> int:
+def command(target: str, files: Sequence[str], settings: Sequence[str], tags: Sequence[str], **more: Any) -> int:
     """Run a job, and show it while it runs.
 
     FILE_OR_MODULE is a Python file or a module; JOB is a job in it, and may be left out where there is only one.
     Of several -c files the later one wins, value by value; --set comes last.
     """
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose cannot be used together.")
-    given_tags = read_tags(tags)
+    detail = read_detail(more["quiet"], more["verbose"])
+    options = RunOptions(tags=read_tags(tags), run_id=more["run_id"])
     config = read_config(files, settings)
-    job = load(target)
-    detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
-    return run_job(job, config, given_tags, detail)
+    return run_job(load(target), config, options, detail)
 
 
 # -- what is given ------------------------------------------------------------------------------------------------------
+
+
+def read_detail(is_quiet: bool, is_verbose: bool) -> Detail:
+    """How much is shown, by -q and -v."""
+    if is_quiet and is_verbose:
+        raise click.UsageError("--quiet and --verbose cannot be used together.")
+    return Detail.QUIET if is_quiet else Detail.VERBOSE if is_verbose else Detail.NORMAL
 
 
 def read_tags(texts: Sequence[str]) -> dict[str, str]:
@@ -119,11 +119,14 @@ def _frames_of(error: BaseException | None) -> list[str]:
 # -- the run ------------------------------------------------------------------------------------------------------------
 
 
-def run_job(job: ReconstructableJob, config: PlacedConfig, tags: Mapping[str, str], detail: Detail) -> int:
+def run_job(job: ReconstructableJob, config: PlacedConfig, options: RunOptions, detail: Detail) -> int:
     """Run a job on the instance of this place, and print its lines; gives the exit code."""
     with open_instance() as instance:
         try:
-            setup = set_up_stored(job, config.value or None, RunOptions(instance, tags=tags))
+            setup = set_up_stored(job, config.value or None, options._replace(instance=instance))
+            known = instance.get_run_by_id(setup.run.run_id)
+            if known is not None:
+                return show_known(known, setup, instance, detail)
             # These lines stand in for the console logger; loggers that config asks for have their say.
             run = JobRun.begin(setup, instance, Conduct(is_quiet=True))
         except DagsterInvalidConfigError as error:
@@ -137,6 +140,24 @@ def run_job(job: ReconstructableJob, config: PlacedConfig, tags: Mapping[str, st
         return show_run(run, detail, f"Running {setup.job.name} (run {setup.run.run_id})")
 
 
+def show_known(run: DagsterRun, setup: Setup, instance: DagsterInstance, detail: Detail) -> int:
+    """The run has been begun before, under the same id: show how it ended, or go on with it."""
+    check_same(run, setup.job, setup.config)
+    if not run.is_finished:
+        resumption = prepare(run.run_id, instance, Conduct(is_quiet=True))
+        headline = f"Resuming {run.job_name} (run {run.run_id})"
+        return show_run(resumption.run, detail, headline, resumption.before)
+    view = LiveLines(detail)
+    for entry in instance.all_logs(run.run_id):
+        if entry.dagster_event is not None:
+            view.see(entry.dagster_event)
+    printer = Printer(sys.stdout)
+    if detail is not Detail.QUIET:
+        printer.write(f"{run.job_name} (run {run.run_id}) was run before; nothing is run again")
+    printer.show([view.summary()], view)
+    return Exit.SUCCESS if run.is_success else Exit.RUN_FAILED
+
+
 def open_instance() -> DagsterInstance:
     """The instance of this place, or a refusal that says why it cannot be opened."""
     try:
@@ -145,9 +166,11 @@ def open_instance() -> DagsterInstance:
         raise Refusal(Exit.MISUSED, str(error)) from error
 
 
-def show_run(run: JobRun, detail: Detail, headline: str) -> int:
-    """Drive a run and print its lines; gives the exit code."""
+def show_run(run: JobRun, detail: Detail, headline: str, before: Sequence[DagsterEvent] = ()) -> int:
+    """Drive a run and print its lines; gives the exit code. What happened `before` is counted, and not printed again."""
     view = LiveLines(detail)
+    for event in before:
+        view.see(event)
     printer = Printer(sys.stdout)
 
     def hear(entry: EventLogEntry) -> None:

@@ -1,28 +1,24 @@
-"""IOManager and friends, in-memory and filesystem ones, the artifact format.
+"""IOManager and friends, in-memory and filesystem ones.
 
 An IO manager keeps what an output carries until the steps that need it load it: the only way of a value from step to
 step. The engine calls `handle_output` and `load_input` with a context that says which value is meant. Nothing here
-knows what is stored; only this module unpickles, and only files of its own instance.
+knows what is stored; how a value becomes a file stands in artifacts.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import pickle
-import struct
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from copy import copy
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, overload
+from typing import Any, overload
 
-from treadle.checks import show
 from treadle.config.schema import EnvVar, Field, Noneable, StringSource
 from treadle.config.sugar import to_field
 from treadle.contexts import InitResourceContext
+from treadle.definitions.artifacts import read_artifact, write_artifact
 from treadle.definitions.configured import is_decorated_function
 from treadle.definitions.resources import Opened, ResourceDefinition, check_parameters
 from treadle.errors import CheckError, DagsterInvariantViolationError, DagsterResourceFunctionError
@@ -288,18 +284,21 @@ class FilesystemIOManager(IOManager):
     """Keeps each value in a file, `<base_dir>/<run id>/<step key>/<output name>[/<mapping key>]`.
 
     `base_dir` may be an EnvVar; without one it is the storage folder of the instance. The file format is described
-    at `write_artifact`. `is_durable` makes sure that a stored value survives a loss of power.
+    at `write_artifact`. `is_durable` makes sure that a stored value survives a loss of power; None leaves that to the
+    instance's setting `durability`.
     """
 
-    def __init__(self, base_dir: str | os.PathLike[str] | None = None, is_durable: bool = False) -> None:
+    #: a derived class may have an `__init__` that says nothing of it
+    is_durable: bool | None = None
+
+    def __init__(self, base_dir: str | os.PathLike[str] | None = None, is_durable: bool | None = None) -> None:
         self.base_dir = base_dir if base_dir is None or isinstance(base_dir, EnvVar) else os.fspath(base_dir)
         self.is_durable = is_durable
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the value, complete or not at all; the HANDLED_OUTPUT event tells the path."""
         path = self._path(context.get_identifier())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_artifact(path, obj, is_durable=self.is_durable)
+        write_artifact(path, obj, is_durable=bool(self.is_durable))
         context.add_output_metadata({"path": MetadataValue.path(str(path))})
 
     def load_input(self, context: InputContext) -> Any:
@@ -309,7 +308,7 @@ class FilesystemIOManager(IOManager):
     def create_io_manager(self, context: InitResourceContext) -> FilesystemIOManager:
         """A manager whose base folder is known: that of this one, or the instance's storage folder."""
         base_dir = self.base_dir.get_value() if isinstance(self.base_dir, EnvVar) else self.base_dir
-        return self._in_folder(_find_base_dir(context, base_dir))
+        return self._settled(context, base_dir)
 
     @classmethod
     def configure_at_launch(cls, **values: Any) -> ResourceDefinition:
@@ -322,14 +321,17 @@ class FilesystemIOManager(IOManager):
 
     def __resource_definition__(self) -> ResourceDefinition:
         def make(context: InitResourceContext) -> FilesystemIOManager:
-            return self._in_folder(_find_base_dir(context, context.resource_config["base_dir"]))
+            return self._settled(context, context.resource_config["base_dir"])
 
         return IOManagerDefinition(make, {"base_dir": Field(Noneable(StringSource), self.__to_config__()["base_dir"])})
 
-    def _in_folder(self, base_dir: str) -> FilesystemIOManager:
+    def _settled(self, context: InitResourceContext, base_dir: str | None) -> FilesystemIOManager:
+        """One that knows its folder, and how durable it is to be."""
         # A copy, since this may be of a class that a user derived, with an `__init__` of its own.
         made = copy(self)
-        made.base_dir = base_dir
+        made.base_dir = _find_base_dir(context, base_dir)
+        if made.is_durable is None:
+            made.is_durable = context.instance is not None and context.instance.durability == "full"
         return made
 
     def _path(self, identifier: Iterable[str]) -> Path:
@@ -358,193 +360,4 @@ def _find_base_dir(context: InitResourceContext, base_dir: str | None) -> str:
 )
 def fs_io_manager(init_context: InitResourceContext) -> FilesystemIOManager:
     """Make a filesystem IO manager."""
-    return FilesystemIOManager(_find_base_dir(init_context, init_context.resource_config["base_dir"]))
-
-
-# -- the artifact format ----------------------------------------------------------------------------------------------
-
-#: a buffer of at least this many bytes stands outside the pickle, so that it can be mapped
-OUT_OF_BAND_SIZE = 1 << 16
-#: offsets of buffers are multiples of this: a cache line, and what every array library is content with
-ALIGNMENT = 64
-_VERSION = 1
-_MAGIC = b"TRDLVAL\n"
-#: of one buffer: offset, length, 1 where it was read-only
-_BUFFER = struct.Struct("<QQQ")
-#: length of the pickle, length of the whole file, number of buffers, version
-_FACTS = struct.Struct("<QQII")
-#: checksum, magic
-_SEAL = struct.Struct("<I8s")
-_TRAILER_SIZE = _FACTS.size + _SEAL.size
-#: what pickle raises for objects that it cannot write
-_NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError, RecursionError, ImportError)
-
-
-def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
-    """Write one value to one file: aside first, then renamed, so that the file is there complete or not at all.
-
-    The file holds, one after the other:
-
-    * the pickle of the value, protocol 5. Without large buffers the rest is only the trailer, and `pickle.load` on the
-      file gives the value;
-    * the large buffers (of arrays, tables, ...) as they are in memory, each at a multiple of 64 bytes, zeros between;
-    * for each buffer its offset, its length and whether it is read-only (1 or 0): three unsigned 64-bit numbers;
-    * the trailer of 36 bytes: length of the pickle and of the whole file (64 bit), number of buffers and version of the
-      format (32 bit), the CRC-32 of the pickle, the list of buffers and these four numbers, and `TRDLVAL` with a
-      newline. All numbers are little-endian.
-
-    Raises DagsterInvariantViolationError for an object that cannot be pickled.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    try:
-        with aside.open("xb") as file:
-            _write(file, value)
-            if is_durable:
-                file.flush()
-                os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException as error:
-        aside.unlink(missing_ok=True)
-        if isinstance(error, _NOT_PICKLABLE):
-            depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
-            raise DagsterInvariantViolationError(
-                f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
-                f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
-                f"that knows how to store it; mem_io_manager stores anything, within one process."
-            ) from error
-        raise
-    if is_durable:
-        _sync_folder(path.parent)
-
-
-class _Writable(Protocol):
-    def write(self, data: Any, /) -> object: ...
-
-
-class _ChecksumWriter:
-    """Passes bytes on to a file, and keeps their number and CRC-32."""
-
-    def __init__(self, file: _Writable) -> None:
-        self._file = file
-        self.size = 0
-        self.checksum = 0
-
-    def write(self, data: Any) -> int:
-        # The pickler gives frames as bytes and large bytes objects as they are: nothing is gathered in memory.
-        length = memoryview(data).nbytes
-        self.size += length
-        self.checksum = zlib.crc32(data, self.checksum)
-        self._file.write(data)
-        return length
-
-
-def _write(file: BinaryIO, value: Any) -> None:
-    buffers: list[memoryview] = []
-
-    def is_in_band(buffer: pickle.PickleBuffer) -> bool:
-        view = buffer.raw()
-        if view.nbytes < OUT_OF_BAND_SIZE:
-            return True
-        buffers.append(view)
-        return False
-
-    writer = _ChecksumWriter(file)
-    pickle.Pickler(writer, protocol=5, buffer_callback=is_in_band).dump(value)
-    position = writer.size
-    places = []
-    for view in buffers:
-        position += -position % ALIGNMENT
-        places.append(position)
-        position += view.nbytes
-    table = b"".join(
-        _BUFFER.pack(place, view.nbytes, view.readonly) for place, view in zip(places, buffers, strict=True)
-    )
-    total = position + len(table) + _TRAILER_SIZE
-    if buffers:
-        _reserve(file, total)
-    for place, view in zip(places, buffers, strict=True):
-        file.write(bytes(place - file.tell()))
-        file.write(view)
-    facts = _FACTS.pack(writer.size, total, len(buffers), _VERSION)
-    file.write(table + facts + _SEAL.pack(zlib.crc32(table + facts, writer.checksum), _MAGIC))
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Ask for all the space at once: it saves a quarter of the time, and a full disk is told before anything is written."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    file.flush()
-    try:
-        os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
-            raise
-
-
-def read_artifact(path: Path) -> Any:
-    """Read a value that `write_artifact` wrote.
-
-    Large buffers are mapped from the file, not copied: reading one costs its pages when they are touched, and writing
-    to it changes only this process's view. Raises FileNotFoundError where there is no file, and
-    DagsterInvariantViolationError, naming the path and what to do, where it is not what was written.
-    """
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = _contents(file, size)
-        pickled, buffers = _take_apart(path, data)
-        return pickle.loads(pickled, buffers=buffers)
-    except FileNotFoundError as error:
-        if error.filename != str(path):
-            raise
-        raise FileNotFoundError(
-            errno.ENOENT, "There is no stored value; run the step that makes it again. Missing file", str(path)
-        ) from None
-
-
-def _contents(file: BinaryIO, size: int) -> memoryview:
-    if size < OUT_OF_BAND_SIZE:
-        return memoryview(file.read())
-    import mmap
-
-    # A private map: a reader may write to its arrays, the file stays as it is. Buffers keep the map open.
-    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
-
-
-def _take_apart(path: Path, data: memoryview) -> tuple[memoryview, list[memoryview]]:
-    """The pickle and the buffers in the contents of a file."""
-    size = len(data)
-    trailer = size - _TRAILER_SIZE
-    if trailer < 0 or data[size - len(_MAGIC) :] != _MAGIC:
-        raise _damaged(path, "it was cut off, or something else than a treadle run wrote it")
-    pickle_size, total, count, version = _FACTS.unpack_from(data, trailer)
-    if version != _VERSION:
-        raise _damaged(path, f"it is of version {version} of the format and this treadle reads version {_VERSION}")
-    table = trailer - count * _BUFFER.size
-    if total != size or pickle_size > table:
-        raise _damaged(path, f"it has {size} bytes where {total} were written")
-    checksum = zlib.crc32(data[table : trailer + _FACTS.size], zlib.crc32(data[:pickle_size]))
-    if checksum != _SEAL.unpack_from(data, trailer + _FACTS.size)[0]:
-        raise _damaged(path, "its checksum is wrong: its bytes are not those that were written")
-    buffers = []
-    for offset, length, is_read_only in _BUFFER.iter_unpack(data[table:trailer]):
-        buffer = data[offset : offset + length]
-        buffers.append(buffer.toreadonly() if is_read_only else buffer)
-    return data[:pickle_size], buffers
-
-
-def _damaged(path: Path, why: str) -> DagsterInvariantViolationError:
-    return DagsterInvariantViolationError(
-        f"The stored value {path} cannot be read: {why}. Delete the file and run the step that makes it again."
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in this folder last."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return FilesystemIOManager()._settled(init_context, init_context.resource_config["base_dir"])

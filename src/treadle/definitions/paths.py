@@ -19,7 +19,8 @@ from treadle.checks import show
 from treadle.config.schema import Field, StringSource
 from treadle.contexts import InitResourceContext
 from treadle.definitions import invoke
-from treadle.definitions.io_managers import IOManager, io_manager, read_artifact, write_artifact
+from treadle.definitions.artifacts import read_artifact, write_artifact
+from treadle.definitions.io_managers import IOManager, io_manager
 from treadle.errors import CheckError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.metadata import MetadataValue

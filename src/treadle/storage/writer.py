@@ -52,7 +52,7 @@ _CHANGES = frozenset((*STATUS_AFTER, *TIMED, *_COUNTED))
 class Step:
     """The summary of one step, as far as its events have been written."""
 
-    __slots__ = ("attempts", "ended", "is_changed", "key", "number", "op", "started", "state")
+    __slots__ = ("attempts", "ended", "is_changed", "is_named", "key", "number", "op", "started", "state")
 
     def __init__(self, number: int, key: str, op: str | None = None) -> None:
         self.number = number
@@ -63,6 +63,8 @@ class Step:
         self.started: float | None = None
         self.ended: float | None = None
         self.is_changed = True
+        #: an event has told the name of the op's definition; those of resources tell none
+        self.is_named = False
 
     def take(self, kind: str, at: float) -> None:
         """The fold of one event that counts; `records.step_stats` is the same fold of a whole log."""
@@ -84,7 +86,7 @@ class Step:
         """One that can be changed without this one."""
         made = Step(self.number, self.key, self.op)
         made.state, made.attempts, made.started, made.ended = self.state, self.attempts, self.started, self.ended
-        made.is_changed = False
+        made.is_changed, made.is_named = False, self.is_named
         return made
 
     def facts(self, run: int) -> tuple[Any, ...]:
@@ -144,16 +146,18 @@ class Batch:
         for at, what in items:
             if type(what) is tuple:
                 level, text, step_key, traceback = what
-                place = None if step_key is None else (steps.get(step_key) or self._open(step_key, None)).number
+                place = None if step_key is None else (steps.get(step_key) or self._open(step_key)).number
                 events.append((number, at, None, place, None, codec.encode_message(level, text, traceback).decode()))
                 continue
             assert not isinstance(what, tuple)
             kind, key = what.event_type_value, what.step_key
             place = None
             if key is not None:
-                step = steps.get(key) or self._open(key, what)
+                step = steps.get(key) or self._open(key)
                 if kind in _FOLDED:
                     step.take(kind, at)
+                    if not step.is_named:
+                        step.op, step.is_named = codec.op_name(what), True
                 place = step.number
             if kind in _CHANGES:
                 self.change.take(kind, at)
@@ -162,7 +166,7 @@ class Batch:
                 self.marked.append((len(events), kind))
             events.append((number, at, kind, place, what.pid, None if body is None else body.decode()))
 
-    def _open(self, key: str, event: DagsterEvent | None) -> Step:
+    def _open(self, key: str) -> Step:
         """The summary of a step that this commit is the first to mention; the writer's own changes when it is done."""
         known = self._known.get(key)
         if known is None:
@@ -170,9 +174,6 @@ class Batch:
             self._next_step += 1
         else:
             step = known.copy()
-        if step.op is None and event is not None:
-            step.op = codec.op_name(event)
-            step.is_changed = step.is_changed or step.op is not None
         self.steps[key] = step
         return step
 
@@ -241,6 +242,7 @@ class SqliteWriter:
         for number, key, op, state, attempts, started, ended in rows:
             step = self.steps[key] = Step(number, key, op)
             step.state, step.attempts, step.started, step.ended = state, attempts, started, ended
+            step.is_named = state is not None
 
     def change_tags(self, run: DagsterRun) -> None:
         """The run has got other tags from somebody else."""

@@ -1,0 +1,288 @@
+"""The artifact format: one value in one file, complete or not at all; and what is left over of values.
+
+FilesystemIOManager stores with it, `treadle gc` and resume clear up with it. Only this module and the IO managers unpickle,
+and only files of their own instance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+import re
+import shutil
+import struct
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from treadle.checks import show
+from treadle.errors import DagsterInvariantViolationError
+
+#: a buffer of at least this many bytes stands outside the pickle, so that it can be mapped
+OUT_OF_BAND_SIZE = 1 << 16
+#: offsets of buffers are multiples of this: a cache line, and what every array library is content with
+ALIGNMENT = 64
+_VERSION = 1
+_MAGIC = b"TRDLVAL\n"
+#: of one buffer: offset, length, 1 where it was read-only, checksum
+_BUFFER = struct.Struct("<QQII")
+#: larger buffers are not read through for their checksum when a value is loaded: mapping them would then cost a copy.
+#: `verify_artifact` reads them all; docs/decisions/0013 has the figures
+VERIFIED_SIZE = 1 << 26
+#: length of the pickle, length of the whole file, number of buffers, version
+_FACTS = struct.Struct("<QQII")
+#: checksum, magic
+_SEAL = struct.Struct("<I8s")
+_TRAILER_SIZE = _FACTS.size + _SEAL.size
+#: what pickle raises for objects that it cannot write
+_NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError, RecursionError, ImportError)
+
+
+def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
+    """Write one value to one file: aside first, then renamed, so that the file is there complete or not at all.
+
+    The file holds, one after the other:
+
+    * the pickle of the value, protocol 5. Without large buffers the rest is only the trailer, and `pickle.load` on the
+      file gives the value;
+    * the large buffers (of arrays, tables, ...) as they are in memory, each at a multiple of 64 bytes, zeros between;
+    * for each buffer its offset and its length (64 bit), whether it is read-only (1 or 0) and its CRC-32 (32 bit);
+    * the trailer of 36 bytes: length of the pickle and of the whole file (64 bit), number of buffers and version of the
+      format (32 bit), the CRC-32 of the pickle, the list of buffers and these four numbers, and `TRDLVAL` with a
+      newline. All numbers are little-endian.
+
+    With `is_durable` it survives a loss of power once this has returned. Raises DagsterInvariantViolationError for an object
+    that cannot be pickled, and OSError, naming the file and what to do, where it cannot be written.
+    """
+    make_folder(path.parent, is_durable=is_durable)
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        with aside.open("xb") as file:
+            _write(file, value)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException as error:
+        aside.unlink(missing_ok=True)
+        if isinstance(error, _NOT_PICKLABLE):
+            depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
+            raise DagsterInvariantViolationError(
+                f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
+                f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
+                f"that knows how to store it; mem_io_manager stores anything, within one process."
+            ) from error
+        if isinstance(error, OSError) and error.errno is not None:
+            advice = (
+                "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
+            )
+            raise OSError(
+                error.errno,
+                f"{os.strerror(error.errno)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager "
+                f"store elsewhere (base_dir), then run the step again. File",
+                str(path),
+            ) from error
+        raise
+    if is_durable:
+        _sync_folder(path.parent)
+
+
+def make_folder(folder: Path, *, is_durable: bool = False) -> None:
+    """Make a folder with those around it; with `is_durable` their names survive a loss of power."""
+    if folder.is_dir():
+        return
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_durable:
+        for each in missing:
+            _sync_folder(each.parent)
+
+
+class _Writable(Protocol):
+    def write(self, data: Any, /) -> object: ...
+
+
+class _ChecksumWriter:
+    """Passes bytes on to a file, and keeps their number and CRC-32."""
+
+    def __init__(self, file: _Writable) -> None:
+        self._file = file
+        self.size = 0
+        self.checksum = 0
+
+    def write(self, data: Any) -> int:
+        # The pickler gives frames as bytes and large bytes objects as they are: nothing is gathered in memory.
+        length = memoryview(data).nbytes
+        self.size += length
+        self.checksum = zlib.crc32(data, self.checksum)
+        self._file.write(data)
+        return length
+
+
+def _write(file: BinaryIO, value: Any) -> None:
+    buffers: list[memoryview] = []
+
+    def is_in_band(buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < OUT_OF_BAND_SIZE:
+            return True
+        buffers.append(view)
+        return False
+
+    writer = _ChecksumWriter(file)
+    pickle.Pickler(writer, protocol=5, buffer_callback=is_in_band).dump(value)
+    position = writer.size
+    places = []
+    for view in buffers:
+        position += -position % ALIGNMENT
+        places.append(position)
+        position += view.nbytes
+    table = b"".join(
+        _BUFFER.pack(place, view.nbytes, view.readonly, zlib.crc32(view))
+        for place, view in zip(places, buffers, strict=True)
+    )
+    total = position + len(table) + _TRAILER_SIZE
+    if buffers:
+        _reserve(file, total)
+    for place, view in zip(places, buffers, strict=True):
+        file.write(bytes(place - file.tell()))
+        file.write(view)
+    facts = _FACTS.pack(writer.size, total, len(buffers), _VERSION)
+    file.write(table + facts + _SEAL.pack(zlib.crc32(table + facts, writer.checksum), _MAGIC))
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Ask for all the space at once: it saves a quarter of the time, and a full disk is told before anything is written."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    file.flush()
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+
+
+def verify_artifact(path: Path) -> None:
+    """Read a file through and compare every checksum; DagsterInvariantViolationError where it is not what was written."""
+    with path.open("rb") as file:
+        _take_apart(path, _contents(file, os.fstat(file.fileno()).st_size), verified_size=1 << 62)
+
+
+def read_artifact(path: Path) -> Any:
+    """Read a value that `write_artifact` wrote.
+
+    Large buffers are mapped from the file, not copied: reading one costs its pages when they are touched, and writing
+    to it changes only this process's view. Raises FileNotFoundError where there is no file, and
+    DagsterInvariantViolationError, naming the path and what to do, where it is not what was written.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = _contents(file, size)
+        pickled, buffers = _take_apart(path, data)
+        return pickle.loads(pickled, buffers=buffers)
+    except FileNotFoundError as error:
+        if error.filename != str(path):
+            raise
+        raise FileNotFoundError(
+            errno.ENOENT, "There is no stored value; run the step that makes it again. Missing file", str(path)
+        ) from None
+
+
+def _contents(file: BinaryIO, size: int) -> memoryview:
+    if size < OUT_OF_BAND_SIZE:
+        return memoryview(file.read())
+    import mmap
+
+    # A private map: a reader may write to its arrays, the file stays as it is. Buffers keep the map open.
+    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+
+
+def _take_apart(
+    path: Path, data: memoryview, verified_size: int = VERIFIED_SIZE
+) -> tuple[memoryview, list[memoryview]]:
+    """The pickle and the buffers in the contents of a file."""
+    size = len(data)
+    trailer = size - _TRAILER_SIZE
+    if trailer < 0 or data[size - len(_MAGIC) :] != _MAGIC:
+        raise _damaged(path, "it was cut off, or something else than a treadle run wrote it")
+    pickle_size, total, count, version = _FACTS.unpack_from(data, trailer)
+    if version != _VERSION:
+        raise _damaged(path, f"it is of version {version} of the format and this treadle reads version {_VERSION}")
+    table = trailer - count * _BUFFER.size
+    if total != size or pickle_size > table:
+        raise _damaged(path, f"it has {size} bytes where {total} were written")
+    checksum = zlib.crc32(data[table : trailer + _FACTS.size], zlib.crc32(data[:pickle_size]))
+    if checksum != _SEAL.unpack_from(data, trailer + _FACTS.size)[0]:
+        raise _damaged(path, "its checksum is wrong: its bytes are not those that were written")
+    buffers = []
+    for offset, length, is_read_only, checksum in _BUFFER.iter_unpack(data[table:trailer]):
+        buffer = data[offset : offset + length]
+        if length <= verified_size and zlib.crc32(buffer) != checksum:
+            raise _damaged(path, "the checksum of a buffer is wrong: its bytes are not those that were written")
+        buffers.append(buffer.toreadonly() if is_read_only else buffer)
+    return data[:pickle_size], buffers
+
+
+def _damaged(path: Path, why: str) -> DagsterInvariantViolationError:
+    return DagsterInvariantViolationError(
+        f"The stored value {path} cannot be read: {why}. Delete the file and run the step that makes it again."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in this folder last."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# -- what is left over --------------------------------------------------------------------------------------------------
+
+#: `.name.pid-token.part`: a value that is being written
+_PART = re.compile(r"\..+\.(\d+)-[0-9a-f]+\.part")
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def sweep(folder: Path) -> int:
+    """Delete what processes that have died left half written below a folder; gives the number of files."""
+    gone = 0
+    for path in folder.rglob(".*.part"):
+        found = _PART.fullmatch(path.name)
+        if found and not _is_running(int(found[1])):
+            path.unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
+def _is_running(pid: int) -> bool:
+    if pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def collect_artifacts(folder: Path, kept: Collection[str]) -> int:
+    """Delete the values of runs that are not among these; gives the bytes freed. Only folders named by a run id are touched."""
+    freed = 0
+    if not folder.is_dir():
+        return freed
+    for place in folder.iterdir():
+        if _RUN_ID.fullmatch(place.name) and place.name not in kept and place.is_dir() and not place.is_symlink():
+            with contextlib.suppress(OSError):
+                freed += sum(path.lstat().st_size for path in place.rglob("*"))
+            shutil.rmtree(place, ignore_errors=True)
+    return freed

@@ -1,0 +1,318 @@
+"""Runs that are checked and can be started: from a job and what a caller gave to a JobRun that is driven.
+
+api and resumption come here. Config is checked, the plan is made, what parent runs know is folded, the run is recorded;
+each step of that lives elsewhere. Nothing is run before `JobRun.events` is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from treadle import later, lineage
+from treadle.contexts import InitLoggerContext, RunFacts
+from treadle.definitions import run_config as run_config_module
+from treadle.definitions.compose import read_tags
+from treadle.definitions.io_managers import mem_io_manager
+from treadle.definitions.job import JobDefinition
+from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
+from treadle.definitions.run_config import ResolvedConfig
+from treadle.engine.driver import Driver, Executor
+from treadle.engine.machine import Machine
+from treadle.engine.stored import StoredValues
+from treadle.engine.workplace import Workplace
+from treadle.errors import (
+    CheckError,
+    DagsterInvalidDefinitionError,
+    DagsterInvalidInvocationError,
+    ParameterCheckError,
+    hide_own_frames,
+)
+from treadle.events import DagsterEvent
+from treadle.executors.local import InProcessExecutor
+from treadle.instance import DagsterInstance
+from treadle.job_results import JobExecutionResult
+from treadle.lineage import ReexecutionOptions
+from treadle.logs import RunLog
+from treadle.names import nearest
+from treadle.plan.compile import compile_plan
+from treadle.plan.model import NO_PAST, Past, Plan
+from treadle.plan.snapshot import describe_plan
+from treadle.recipes import ReconstructableJob
+from treadle.runs import DagsterRun, check_run_id, make_run_id
+from treadle.storage.store import RunWriter
+
+
+class Setup(NamedTuple):
+    """A run that was checked and can be started."""
+
+    job: JobDefinition
+    config: ResolvedConfig
+    run: DagsterRun
+    plan: Plan
+    input_values: Mapping[str, Any] = {}
+    past: Past = NO_PAST
+
+
+class RunOptions(NamedTuple):
+    """What a caller may say about a run besides its config; see JobDefinition.execute_in_process."""
+
+    instance: DagsterInstance | None = None
+    op_selection: Sequence[str] | None = None
+    run_id: str | None = None
+    input_values: Mapping[str, Any] | None = None
+    tags: Mapping[str, Any] | None = None
+    resources: Mapping[str, Any] | None = None
+    #: comes later, and is refused
+    partition_key: str | None = None
+
+
+NO_OPTIONS = RunOptions()
+
+
+class Conduct(NamedTuple):
+    """How a run is driven; nothing of it changes what the run does."""
+
+    raise_on_error: bool = False
+    #: leaves out the console logger that a job has by default
+    is_quiet: bool = False
+    #: keeps the value of every output as the op gave it
+    captures: bool = False
+
+
+class JobRun:
+    """One run, driven from this process: everything is there before the first event, `events` drives it.
+
+    `writer` is the right to write its log. With `resumed`, the log of the run so far, it goes on where that ends.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        instance: DagsterInstance,
+        conduct: Conduct,
+        writer: RunWriter,
+        resumed: Sequence[DagsterEvent] = (),
+    ) -> None:
+        job, run = setup.job, setup.run
+        self.setup = setup
+        self.instance = instance
+        self._resumed = resumed
+
+        def record(level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
+            writer.append_message(level, text, step_key, (extra or {}).get("exc_text"))
+
+        loggers = _make_loggers(job, setup.config, run.run_id, conduct.is_quiet)
+        log = RunLog(run.run_id, job.name, loggers, record, run.tags)
+        machine = Machine(setup.plan, limit=1, stops_at_failure=conduct.raise_on_error, past=setup.past)
+        self.place = Workplace(RunFacts(run, job, instance, log), setup.plan, setup.config, setup.input_values)
+        if not conduct.captures:
+            self.place.captured = None
+        if setup.past is not NO_PAST:
+            self.place.step_keys = list(run.step_keys_to_execute or ())
+        executor: Executor = InProcessExecutor(self.place)
+        self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
+        self.place.announce = self.driver.hear
+
+    @classmethod
+    def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
+        """Record a new run, and get it ready."""
+        instance.add_run(setup.run)
+        writer = instance.open_writer(setup.run.run_id)
+        try:
+            return cls(setup, instance, conduct, writer)
+        except BaseException:
+            writer.close()
+            raise
+
+    def events(self) -> Iterator[DagsterEvent]:
+        """Drive the run; yields each event after it was logged."""
+        return self.driver.drive(self._resumed)
+
+    def raise_error(self) -> None:
+        """Raise what made the run fail, as its author raised it."""
+        error = self.place.interrupt or self.driver.error or self.place.first_error
+        if error is not None:
+            raise hide_own_frames(error)
+
+    def ended_run(self) -> DagsterRun:
+        """The run's record as it stands now."""
+        return self.instance.get_run_by_id(self.setup.run.run_id) or self.setup.run
+
+    def result(self, events: list[DagsterEvent]) -> JobExecutionResult:
+        """The result, its values read from where the run has stored them."""
+        job, config, run, instance = self.setup.job, self.setup.config, self.ended_run(), self.instance
+        return JobExecutionResult(job, run, events, instance, lambda: StoredValues(job, config, run, instance))
+
+
+def conclude(run: JobRun, *, raise_on_error: bool, before: Sequence[DagsterEvent] = ()) -> JobExecutionResult:
+    """Drive a run to its end; gives its result, with the events before those that this process adds."""
+    events = [*before, *run.events()]
+    if raise_on_error:
+        run.raise_error()
+    return run.result(events)
+
+
+# -- setting up ---------------------------------------------------------------------------------------------------------
+
+
+def set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
+    """Check everything that a caller gave, before anything runs; values are kept in memory unless the job says where."""
+    what = f'job "{job.name}"'
+    later.refuse_given(f"{what}: execute_in_process", partition_key=options.partition_key)
+    _check_options(options, what)
+    values = _read_input_values(job, options.input_values)
+    if options.op_selection:
+        job = job.get_subset(op_selection=options.op_selection)
+    job = _in_process_job(job, options.resources)
+    job.check_resources()
+    config = run_config_module.resolve(job, run_config, ignores_execution=True, given_inputs=values)
+    _check_values_given(job, config, values)
+    run = _make_run(job, config, options)
+    plan = compile_plan(job)
+    if options.instance is not None and options.instance.is_persistent:
+        run = _with_origin(run, options.instance, job, plan, None)
+    return Setup(job, config, run, plan, values)
+
+
+def prepare_in_process(job: JobDefinition, run: DagsterRun, plan: Plan, input_values: Mapping[str, Any]) -> Setup:
+    """The setup of a run of `execute_in_process` that goes on: the run stays, values are kept in memory as before."""
+    values = _read_input_values(job, input_values)
+    job = _in_process_job(job, None)
+    job.check_resources()
+    config = run_config_module.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
+    _check_values_given(job, config, values)
+    return Setup(job, config, run, plan, values)
+
+
+def set_up_stored(job: ReconstructableJob, run_config: Any, options: RunOptions) -> Setup:
+    """Check everything that a caller gave, before anything runs; values go through the job's IO managers."""
+    definition = job.get_definition()
+    _check_options(options, f'job "{definition.name}"')
+    if options.op_selection:
+        definition = definition.get_subset(op_selection=options.op_selection)
+    config = check_config(definition, run_config)
+    plan = compile_plan(definition)
+    run = _make_run(definition, config, options)
+    assert options.instance is not None
+    return Setup(
+        definition, config, _with_origin(run, options.instance, definition, plan, job), plan, definition.input_values
+    )
+
+
+def set_up_again(job: ReconstructableJob, run_config: Any, options: RunOptions, again: ReexecutionOptions) -> Setup:
+    """Check a re-execution: which steps of the parent run are run again, and that what they need is known."""
+    instance = options.instance
+    assert instance is not None
+    parent = lineage.find_parent(instance, again)
+    definition = job.get_definition()
+    if parent.op_selection and not definition.is_subset:
+        definition = definition.get_subset(op_selection=list(parent.op_selection))
+    given = parent.run_config if run_config is None else run_config
+    config = check_config(definition, given)
+    plan = compile_plan(definition)
+    past = lineage.find_past(instance, parent, again, plan)
+    step_keys = lineage.steps_to_run(plan, past)
+    tags = {
+        **parent.tags,
+        **lineage.tags_for(parent, again),
+        **read_tags(options.tags or {}, f'job "{definition.name}"'),
+    }
+    run = msgspec.structs.replace(
+        _make_run(definition, config, options),
+        tags={key: value for key, value in tags.items() if value is not None},
+        parent_run_id=parent.run_id,
+        root_run_id=parent.root_run_id or parent.run_id,
+        step_keys_to_execute=step_keys,
+    )
+    return Setup(
+        definition, config, _with_origin(run, instance, definition, plan, job), plan, definition.input_values, past
+    )
+
+
+def check_config(job: JobDefinition, run_config: Any) -> ResolvedConfig:
+    """The run config of a job that runs on its own executor; every mistake is told at once, before anything runs."""
+    job.check_resources()
+    config = run_config_module.resolve(job, run_config, given_inputs=job.input_values)
+    _check_values_given(job, config, job.input_values)
+    return config
+
+
+def _check_options(options: RunOptions, what: str) -> None:
+    selection, instance = options.op_selection, options.instance
+    if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
+        raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')
+    if instance is not None and not isinstance(instance, DagsterInstance):
+        raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
+
+
+def _make_run(job: JobDefinition, config: ResolvedConfig, options: RunOptions) -> DagsterRun:
+    run_id, tags = options.run_id, options.tags
+    return DagsterRun(
+        job_name=job.name,
+        run_id=check_run_id(run_id) if run_id is not None else make_run_id(),
+        run_config=config.given,
+        op_selection=sorted(job.op_selection) if job.op_selection else None,
+        resolved_op_selection=job.resolved_op_selection,
+        tags={**job.run_tags, **read_tags(tags, f'job "{job.name}"')} if tags else job.run_tags,
+    )
+
+
+def _with_origin(
+    run: DagsterRun, instance: DagsterInstance, job: JobDefinition, plan: Plan, recipe: ReconstructableJob | None
+) -> DagsterRun:
+    """The run with what another process needs to go on with it: the plan as it was, and how to make the job."""
+    return msgspec.structs.replace(
+        run,
+        job_snapshot_id=instance.store.put_text(describe_plan(job, plan)),
+        job_code_origin=recipe.to_dict() if recipe is not None else None,
+    )
+
+
+def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    for name in given or ():
+        if name not in job.graph.input_dict:
+            raise DagsterInvalidDefinitionError(
+                f'job "{job.name}": input_values has "{name}", but the job has no top-level input of that name.'
+                f"{nearest(name, job.graph.input_dict)} Inputs: {list(job.graph.input_dict)}."
+            )
+    return {**job.input_values, **(given or {})}
+
+
+def _in_process_job(job: JobDefinition, resources: Mapping[str, Any] | None) -> JobDefinition:
+    """The job with the caller's resources, its values kept in memory unless it says where."""
+    changes = dict(resources or {})
+    if job.has_default_io_manager and DEFAULT_IO_MANAGER_KEY not in changes:
+        changes[DEFAULT_IO_MANAGER_KEY] = mem_io_manager
+    return job.with_top_level_resources(changes) if changes else job
+
+
+def _check_values_given(job: JobDefinition, config: ResolvedConfig, values: Mapping[str, Any]) -> None:
+    for name, port in job.graph.input_dict.items():
+        if port.has_default_value or port.is_nothing or port.input_manager_key is not None:
+            continue
+        if name not in values and name not in config.job_inputs:
+            raise DagsterInvalidInvocationError(
+                f'job "{job.name}": the top-level input "{name}" has no value and no way of being resolved: its type '
+                f"{port.dagster_type.display_name} cannot be loaded from config. Give it with input_values={{{name!r}: "
+                f"...}}."
+            )
+
+
+def _make_loggers(job: JobDefinition, config: ResolvedConfig, run_id: str, is_quiet: bool) -> list[Any]:
+    """The loggers of a run: those named in run config, else the console for a job that defines none."""
+    chosen = config.loggers
+    if chosen is None:
+        if job.has_specified_loggers or is_quiet:
+            return []
+        chosen = {"console": {"log_level": "DEBUG", "name": "dagster"}}
+    made = []
+    for key, logger_config in chosen.items():
+        definition = job.loggers[key]
+        try:
+            made.append(definition.make(InitLoggerContext(logger_config, definition, job, run_id), key))
+        except CheckError as error:
+            raise DagsterInvalidDefinitionError(f'job "{job.name}": {error}') from error
+    return made
