@@ -547,6 +547,9 @@ if TYPE_CHECKING:
         TreadleByValueWarning as TreadleByValueWarning,
     )
     from treadle.errors import (
+        TreadleExecutorWarning as TreadleExecutorWarning,
+    )
+    from treadle.errors import (
         TreadleSettingsWarning as TreadleSettingsWarning,
     )
     from treadle.errors import (
@@ -1090,7 +1093,8 @@ _HOMES: dict[str, str] = {
         DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError LeaseLostError
         NotInThisVersionError ParameterCheckError RunOwnedError SerializableErrorInfo SettingsError StoreBusyError
         StoreCorruptError StoreError StoreFullError StoreMissingError StoreReadOnlyError StoreVersionError
-        TreadleByValueWarning TreadleSettingsWarning TreadleStorageWarning TreadleWiringWarning
+        TreadleByValueWarning TreadleExecutorWarning TreadleSettingsWarning TreadleStorageWarning
+        TreadleWiringWarning
     """,
     "treadle.events": """
         DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
@@ -1246,12 +1250,12 @@ __all__ = [
     "TableColumn", "TableColumnConstraints", "TableColumnDep", "TableColumnLineage",
     "TableColumnLineageMetadataValue", "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema",
     "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue", "TreadleByValueWarning",
-    "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple", "TypeCheck",
-    "TypeCheckContext", "TypeCheckData", "UPathIOManager", "UrlMetadataValue", "UserFailureData", "__version__",
-    "build_hook_context", "build_init_logger_context", "build_init_resource_context", "build_input_context",
-    "build_op_context", "build_output_context", "build_reconstructable_job", "build_resources",
-    "build_solid_context", "check_dagster_type", "colored_console_logger", "composite_solid", "config_from_files",
-    "config_from_pkg_resources", "config_from_yaml_strings", "config_mapping", "configured",
+    "TreadleExecutorWarning", "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple",
+    "TypeCheck", "TypeCheckContext", "TypeCheckData", "UPathIOManager", "UrlMetadataValue", "UserFailureData",
+    "__version__", "build_hook_context", "build_init_logger_context", "build_init_resource_context",
+    "build_input_context", "build_op_context", "build_output_context", "build_reconstructable_job",
+    "build_resources", "build_solid_context", "check_dagster_type", "colored_console_logger", "composite_solid",
+    "config_from_files", "config_from_pkg_resources", "config_from_yaml_strings", "config_mapping", "configured",
     "create_repository_using_definitions_args", "custom_path_fs_io_manager", "dagster_type_loader",
     "default_executors", "default_loggers", "default_system_loggers", "execute_job", "execute_pipeline",
     "execute_pipeline_iterator", "executor", "failure_hook", "file_relative_path", "fs_io_manager",

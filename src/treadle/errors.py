@@ -41,6 +41,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     UserWarning
     ├── TreadleWiringWarning                         an output is connected to an input of a type that it never has
     ├── TreadleStorageWarning                        the store is on a network file system
+    ├── TreadleExecutorWarning                       steps run elsewhere than the executor says
     ├── TreadleSettingsWarning                       there is a setting that nothing uses
     └── TreadleByValueWarning                        a job is handed on by value
 """
@@ -390,6 +391,10 @@ class TreadleWiringWarning(UserWarning):
 
 class TreadleStorageWarning(UserWarning):
     """The store works, but not as well as it could where it is."""
+
+
+class TreadleExecutorWarning(UserWarning):
+    """The steps of a job run elsewhere than its executor says."""
 
 
 class TreadleSettingsWarning(UserWarning):

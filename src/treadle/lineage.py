@@ -83,7 +83,7 @@ def find_past(instance: DagsterInstance, parent: DagsterRun, again: ReexecutionO
     """What a re-execution starts from. Raises DagsterExecutionStepNotFoundError for an unknown step in its selection."""
     known = _known_by_line(instance, parent)
     if again.is_from_failure:
-        return past.from_failure(known, parent.step_keys_to_execute)
+        return past.from_failure(plan, known, parent.step_keys_to_execute)
     if again.step_selection:
         return past.from_selection(plan, known, again.step_selection)
     keys = parent.step_keys_to_execute

@@ -6,6 +6,8 @@ each step of that lives elsewhere. Nothing is run before `JobRun.events` is aske
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from treadle import later, lineage
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
 from treadle.definitions.compose import read_tags
+from treadle.definitions.executors import CHOICE, IN_PROCESS, MULTIPROCESS, Execution, read_execution
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
@@ -25,9 +28,11 @@ from treadle.engine.stored import StoredValues
 from treadle.engine.workplace import Workplace
 from treadle.errors import (
     CheckError,
+    DagsterError,
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     ParameterCheckError,
+    TreadleExecutorWarning,
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
@@ -54,6 +59,7 @@ class Setup(NamedTuple):
     plan: Plan
     input_values: Mapping[str, Any] = {}
     past: Past = NO_PAST
+    execution: Execution = Execution()
 
 
 class RunOptions(NamedTuple):
@@ -106,8 +112,23 @@ class JobRun:
 
         loggers = _make_loggers(job, setup.config, run.run_id, conduct.is_quiet)
         log = RunLog(run.run_id, job.name, loggers, record, run.tags)
-        machine = Machine(setup.plan, limit=1, stops_at_failure=conduct.raise_on_error, past=setup.past)
-        self.place = Workplace(RunFacts(run, job, instance, log), setup.plan, setup.config, setup.input_values)
+        execution = setup.execution
+        machine = Machine(
+            setup.plan,
+            limit=1,
+            stops_at_failure=conduct.raise_on_error,
+            past=setup.past,
+            needs_success=execution.needs_success,
+        )
+        self.place = Workplace(
+            RunFacts(run, job, instance, log),
+            setup.plan,
+            setup.config,
+            setup.input_values,
+            retries_enabled=execution.retries_enabled,
+        )
+        if execution.engine != IN_PROCESS:
+            self.place.remark = _tell_in_process(job, execution.engine)
         if not conduct.captures:
             self.place.captured = None
         if setup.past is not NO_PAST:
@@ -174,7 +195,7 @@ def set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
     plan = compile_plan(job)
     if options.instance is not None and options.instance.is_persistent:
         run = _with_origin(run, options.instance, job, plan, None)
-    return Setup(job, config, run, plan, values)
+    return Setup(job, config, run, plan, values, execution=_execution_in_process(job, config))
 
 
 def prepare_in_process(job: JobDefinition, run: DagsterRun, plan: Plan, input_values: Mapping[str, Any]) -> Setup:
@@ -184,7 +205,7 @@ def prepare_in_process(job: JobDefinition, run: DagsterRun, plan: Plan, input_va
     job.check_resources()
     config = run_config_module.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
     _check_values_given(job, config, values)
-    return Setup(job, config, run, plan, values)
+    return Setup(job, config, run, plan, values, execution=_execution_in_process(job, config))
 
 
 def set_up_stored(job: ReconstructableJob, run_config: Any, options: RunOptions) -> Setup:
@@ -197,9 +218,9 @@ def set_up_stored(job: ReconstructableJob, run_config: Any, options: RunOptions)
     plan = compile_plan(definition)
     run = _make_run(definition, config, options)
     assert options.instance is not None
-    return Setup(
-        definition, config, _with_origin(run, options.instance, definition, plan, job), plan, definition.input_values
-    )
+    run = _with_origin(run, options.instance, definition, plan, job)
+    execution = execution_of(definition, config)
+    return Setup(definition, config, run, plan, definition.input_values, execution=execution)
 
 
 def set_up_again(job: ReconstructableJob, run_config: Any, options: RunOptions, again: ReexecutionOptions) -> Setup:
@@ -227,9 +248,8 @@ def set_up_again(job: ReconstructableJob, run_config: Any, options: RunOptions, 
         root_run_id=parent.root_run_id or parent.run_id,
         step_keys_to_execute=step_keys,
     )
-    return Setup(
-        definition, config, _with_origin(run, instance, definition, plan, job), plan, definition.input_values, past
-    )
+    run = _with_origin(run, instance, definition, plan, job)
+    return Setup(definition, config, run, plan, definition.input_values, past, execution_of(definition, config))
 
 
 def check_config(job: JobDefinition, run_config: Any) -> ResolvedConfig:
@@ -238,6 +258,42 @@ def check_config(job: JobDefinition, run_config: Any) -> ResolvedConfig:
     config = run_config_module.resolve(job, run_config, given_inputs=job.input_values)
     _check_values_given(job, config, job.input_values)
     return config
+
+
+def execution_of(job: JobDefinition, config: ResolvedConfig) -> Execution:
+    """What the job's executor, or run config in its place, asks for."""
+    return read_execution(job.executor_def.engine if job.has_specified_executor else CHOICE, config.execution)
+
+
+def _execution_in_process(job: JobDefinition, config: ResolvedConfig) -> Execution:
+    """In process nothing is heeded of an executor's config but whether attempts may be tried again."""
+    asked: list[Any] = []
+    if job.has_specified_executor:
+        with contextlib.suppress(DagsterError):  # it may need config that nobody gives here
+            asked.append(job.executor_def.process_config(what="executor"))
+    execution = config.given.get("execution")
+    entry: Any = execution if isinstance(execution, Mapping) else {}
+    asked += [entry.get("config"), *(entry.get(name) for name in (IN_PROCESS, MULTIPROCESS))]
+    found = [each for each in asked if isinstance(each, Mapping)]
+    found += [
+        each[name]
+        for each in list(found)
+        for name in ("config", IN_PROCESS, MULTIPROCESS)
+        if isinstance(each.get(name), Mapping)
+    ]
+    is_disabled = any("disabled" in each["retries"] for each in found if isinstance(each.get("retries"), Mapping))
+    return Execution(retries_enabled=not is_disabled)
+
+
+def _tell_in_process(job: JobDefinition, engine: str) -> str:
+    """Degradation is loud: a warning, and a word in the log."""
+    remark = f'the {engine} executor is not in this version of Treadle: the steps of "{job.name}" run in this process'
+    warnings.warn(
+        f"{remark[0].upper()}{remark[1:]}. Choose in_process to be rid of this warning.",
+        TreadleExecutorWarning,
+        stacklevel=5,
+    )
+    return remark
 
 
 def _check_options(options: RunOptions, what: str) -> None:

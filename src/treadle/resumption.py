@@ -29,7 +29,7 @@ from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.plan.compile import compile_plan
 from treadle.plan.snapshot import compare_plans, describe_plan
-from treadle.preparation import Conduct, JobRun, Setup, check_config, conclude, prepare_in_process
+from treadle.preparation import Conduct, JobRun, Setup, check_config, conclude, execution_of, prepare_in_process
 from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRun, check_run_id
 
@@ -170,7 +170,8 @@ def _set_up(
     if is_in_memory:
         return prepare_in_process(definition, run, plan, input_values)
     config = check_config(definition, run.run_config)
-    return Setup(definition, config, run, plan, {**definition.input_values, **input_values}, past)
+    values = {**definition.input_values, **input_values}
+    return Setup(definition, config, run, plan, values, past, execution_of(definition, config))
 
 
 def _find_job(run: DagsterRun, job: Any) -> tuple[JobDefinition, bool]:

@@ -161,7 +161,7 @@ def test_execution_from_failure_runs_exactly_what_did_not_succeed(data: st.DataO
     parent = Log(plan, None).go_on(order)
     seen = parent.events[: int(len(parent.events) * part)]
     known = past.fold("parent", seen)
-    child = Log(plan, None, past=past.from_failure(known, None)).go_on(order)
+    child = Log(plan, None, past=past.from_failure(plan, known, None)).go_on(order)
     assert set(child.states.values()) <= ENDED
     done = set(successes(seen))
     assert not done & set(child.begun), "a step that has succeeded is run again"
@@ -172,7 +172,7 @@ def test_execution_from_failure_runs_exactly_what_did_not_succeed(data: st.DataO
 def test_inputs_of_known_steps_come_from_the_run_that_has_them() -> None:
     plan = plan_of(step("a"), step("b", of("a")), step("c", of("b")))
     known = {"a": KnownStep("a", "first", (("result", None),)), "b": None}
-    machine = Machine(plan, past=past.from_failure(known, None))
+    machine = Machine(plan, past=past.from_failure(plan, known, None))
     (order,) = machine.start()
     assert isinstance(order, Launch)
     assert (order.step_key, dict(order.origins)) == ("b", {"a": "first"})
@@ -201,7 +201,7 @@ def fan_out() -> tuple[Plan, past.Known]:
 
 def test_half_done_fan_out_runs_the_branches_that_failed_and_those_that_never_started() -> None:
     plan, known = fan_out()
-    log = Log(plan, None, past=past.from_failure(known, None))
+    log = Log(plan, None, past=past.from_failure(plan, known, None))
     assert list(log.begun) == ["inc[y]", "inc[z]"]
     assert log.machine.tracks["inc[x]"].run_id == "parent"
     assert log.machine.tracks["inc[?]"].state == EXPANDED

@@ -33,6 +33,7 @@ class Undisturbed:
 
     entries: int
     commits: int
+    #: from the first entry to the last
     seconds: float
     known: dict[str, object]
 
@@ -71,15 +72,17 @@ def effects(folder: Path) -> Counter[str]:
 
 def undisturbed(folder: Path) -> Undisturbed:
     """Run once without a kill."""
-    began = time.monotonic()
     code, out, err = run(folder)
     assert code == 0, err
-    seconds = time.monotonic() - began
     assert json.loads(out) == RESULT
     _done, types, known = read(folder)
     # each attempt is committed before it begins, and the end of the run once more; taking and giving up the run besides
     commits = sum(kind in (T.STEP_START, T.STEP_RESTARTED) for kind in types) + 5
-    return Undisturbed(len(types), commits, seconds, known)
+    with DagsterInstance.from_config(str(folder / "home")) as instance:
+        (record,) = instance.get_run_records()
+    assert record.start_time is not None
+    assert record.end_time is not None
+    return Undisturbed(len(types), commits, record.end_time - record.start_time, known)
 
 
 def check_kill(folder: Path, wanted: Undisturbed, how: str) -> bool:
@@ -94,7 +97,7 @@ def check_kill_at_random(folder: Path, wanted: Undisturbed, generator: random.Ra
     child = start(folder, "wait")
     assert child.stdout is not None
     child.stdout.readline()
-    wait = generator.uniform(0, 0.35)
+    wait = generator.uniform(0, wanted.seconds * 1.2)
     time.sleep(wait)
     child.kill()
     child.communicate(timeout=60)

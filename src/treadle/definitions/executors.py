@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from treadle import introspect, later, names
 from treadle.config.sugar import Field, Noneable, ScalarUnion, Selector
@@ -57,6 +57,39 @@ MULTIPROCESS_SCHEMA = {
 }
 
 
+IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
+#: run config names one of the two
+CHOICE = "choice"
+
+
+class Execution(NamedTuple):
+    """What the config of a built-in executor asks for."""
+
+    #: IN_PROCESS or MULTIPROCESS
+    engine: str = IN_PROCESS
+    #: whether a failed attempt may be tried again
+    retries_enabled: bool = True
+    #: False where a step may use what a failed step had yielded before it failed
+    needs_success: bool = True
+
+
+def read_execution(engine: str | None, config: Any) -> Execution:
+    """What the config of an executor asks for; NotInThisVersionError for a user's own executor."""
+    if engine is None:
+        later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
+    chosen: Any = config if isinstance(config, Mapping) else {}
+    if engine == CHOICE:
+        engine = next((name for name in (MULTIPROCESS, IN_PROCESS) if name in chosen), IN_PROCESS)
+        chosen = chosen.get(engine) or {}
+    retries = chosen.get("retries")
+    dependency = chosen.get("step_dependency_config") or {}
+    return Execution(
+        engine,
+        "disabled" not in (retries if isinstance(retries, Mapping) else {}),
+        bool(dependency.get("require_upstream_step_success", True)),
+    )
+
+
 class ExecutorRequirement(Enum):
     """What an executor may need of the job and the instance that it works for."""
 
@@ -85,8 +118,11 @@ class ExecutorDefinition(ConfigurableDefinition):
         description: str | None = None,
         *,
         contract: ConfigContract | None = None,
+        engine: str | None = None,
     ) -> None:
         self.name = names.check_name(name, "an executor")
+        #: which of the built-in executors it is, however it was configured and named; None for a user's own
+        self.engine = engine
         self._contract = contract if contract is not None else ConfigContract(config_schema)
         self._requirements = requirements
         self.executor_creation_fn = executor_creation_fn
@@ -116,6 +152,7 @@ class ExecutorDefinition(ConfigurableDefinition):
             self.executor_creation_fn,
             description,
             contract=contract,
+            engine=self.engine,
         )
 
     def __repr__(self) -> str:
@@ -140,7 +177,10 @@ def executor(name: Any = None, config_schema: Any = None, requirements: Any = No
 
 #: runs the steps one after another in this process; what makes it stands in api.py, which knows executors
 in_process_executor = ExecutorDefinition(
-    "in_process", IN_PROCESS_SCHEMA, description="Runs the steps one after another in this process."
+    IN_PROCESS,
+    IN_PROCESS_SCHEMA,
+    description="Runs the steps one after another in this process.",
+    engine=IN_PROCESS,
 )
 
 
@@ -157,6 +197,7 @@ multiprocess_executor = ExecutorDefinition(
     multiple_process_executor_requirements(),
     _not_yet,
     description="Runs each step in a process of its own.",
+    engine=MULTIPROCESS,
 )
 
 
@@ -179,6 +220,7 @@ multi_or_in_process_executor = ExecutorDefinition(
     _requirements_of_choice,
     _not_yet,
     description="Runs the steps as run config says: in processes of their own, or one after another in this one.",
+    engine=CHOICE,
 )
 
 #: the executor config that a job without an executor of its own takes: one of these, by name

@@ -124,7 +124,7 @@ class Machine:
 
     `limit` is the number of steps that may run at once, None for any. With `stops_at_failure` the first failed step
     ends the run: what runs is let finish, nothing more is started. `past` says which steps this run is to run at all,
-    and what its parent runs know of the others.
+    and what its parent runs know of the others. Without `needs_success` a step may use what a step had yielded that failed.
     """
 
     def __init__(
@@ -134,11 +134,13 @@ class Machine:
         limit: int | None = None,
         stops_at_failure: bool = False,
         past: Past = NO_PAST,
+        needs_success: bool = True,
     ) -> None:
         self.plan = plan
         self.past = past
         self.limit = limit
         self.stops_at_failure = stops_at_failure
+        self.needs_success = needs_success
         self.is_stopped = False
         #: while the past is told: nothing is launched
         self.is_recalling = False
@@ -458,10 +460,11 @@ class Machine:
             return ABANDONED
         return SKIPPED if states and READY not in states else READY
 
-    @staticmethod
-    def _output_state(upstream: Track, output: str) -> str:
+    def _output_state(self, upstream: Track, output: str) -> str:
         if upstream.state == SUCCEEDED:
             return READY if output in upstream.produced else SKIPPED
+        if upstream.state == FAILED and not self.needs_success and output in upstream.produced:
+            return READY
         return SKIPPED if upstream.state == SKIPPED else ABANDONED
 
     def _resolve(self, track: Track, source: Source) -> StepOutputHandle | list[StepOutputHandle]:

@@ -42,6 +42,8 @@ class Workplace:
         self.config = config
         self.input_values = input_values
         self.retries_enabled = retries_enabled
+        #: what the log should say of how the steps are run, if anything
+        self.remark: str | None = None
         #: keys of the steps that the run is to run, as far as they are known before it
         self.step_keys = plan.step_keys
         #: open resources by key; the executor opens and closes them

@@ -56,7 +56,7 @@ class InProcessExecutor:
         keys = self.place.step_keys
         yield self._note(
             _T.ENGINE_EVENT,
-            f"Executing steps in process (pid: {pid})",
+            f"Executing steps in process (pid: {pid})" + (f"; {self.place.remark}" if self.place.remark else ""),
             self._describe(pid),
         )
         if keys:

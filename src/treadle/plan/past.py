@@ -56,13 +56,22 @@ def merge(nearest_first: Sequence[Known]) -> Known:
     return merged
 
 
-def from_failure(known: Known, parent_keys: Iterable[str] | None) -> Past:
-    """Run every step of the parent run that did not succeed, those included that never started.
+def from_failure(plan: Plan, known: Known, parent_keys: Iterable[str] | None) -> Past:
+    """Run every step of the parent run that did not succeed, those included that never started, and whatever took a value
+    of a step that failed: that step gives another one now.
 
     `parent_keys` are the steps that the parent itself was to run, None for all.
     """
     wanted = frozenset(parent_keys) if parent_keys is not None else None
-    return Past(tuple(step for step in known.values() if step is not None), wanted)
+    failed = {key for key, step in known.items() if step is None}
+    if failed:
+        for key, above in _adjacency(
+            plan, known
+        ).items():  # in the order of the plan, so that what is above comes first
+            step = known.get(key)
+            if step is not None and not step.is_skipped and not failed.isdisjoint(above):
+                failed.add(key)
+    return Past(tuple(step for key, step in known.items() if step is not None and key not in failed), wanted)
 
 
 def from_selection(plan: Plan, known: Known, clauses: Sequence[str]) -> Past:
