@@ -58,7 +58,7 @@ class JobExecutionResult(ExecutionResult):
     def _check_open(self) -> StoredValues:
         if self._values is None:
             raise DagsterInvariantViolationError(
-                f"Values of the run {self.run_id} can be read only while the result is opened as a context manager: "
+                f"Values of the run {self.run_id} cannot be read: the result must be opened as a context manager: "
                 f"with execute_job(...) as result: result.output_for_node(...)."
             )
         return self._values

@@ -63,7 +63,7 @@ def find_parent(instance: DagsterInstance, again: ReexecutionOptions) -> Dagster
     is_over = parent.is_failure_or_canceled or instance.is_interrupted(parent.run_id)
     if again.is_from_failure and not is_over:
         raise DagsterInvariantViolationError(
-            f"Cannot re-execute from failure the run {parent.run_id}, which is not failed or canceled: it stands at "
+            f"Cannot re-execute from failure a run that is not failed or canceled: {parent.run_id} stands at "
             f"{parent.status.value}."
             + ("" if parent.is_finished else " Wait for its end, or go on with it: treadle resume.")
         )

@@ -131,8 +131,8 @@ class JobRun:
             self.place.remark = _tell_in_process(job, execution.engine)
         if not conduct.captures:
             self.place.captured = None
-        if setup.past is not NO_PAST:
-            self.place.step_keys = list(run.step_keys_to_execute or ())
+        if run.step_keys_to_execute is not None:
+            self.place.step_keys = list(run.step_keys_to_execute)
         executor: Executor = InProcessExecutor(self.place)
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
         self.place.announce = self.driver.hear

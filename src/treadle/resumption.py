@@ -28,6 +28,8 @@ from treadle.events import DagsterEvent
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.plan.compile import compile_plan
+from treadle.plan.model import Past
+from treadle.plan.past import fold
 from treadle.plan.snapshot import compare_plans, describe_plan
 from treadle.preparation import Conduct, JobRun, Setup, check_config, conclude, execution_of, prepare_in_process
 from treadle.recipes import ReconstructableJob
@@ -131,9 +133,13 @@ def prepare(
             for record in instance.store.read_log(run_id)
             if record.event_log_entry.dagster_event is not None
         ]
-        _check_values(setup, before)
+        if force:
+            setup, resumed = _as_known(setup, before)
+        else:
+            resumed = before
+        _check_values(setup, resumed)
         sweep(Path(instance.storage_directory(), run_id))
-        return Resumption(JobRun(setup, instance, conduct, writer, before), before)
+        return Resumption(JobRun(setup, instance, conduct, writer, resumed), before)
     except BaseException:
         writer.close()
         raise
@@ -172,6 +178,18 @@ def _set_up(
     config = check_config(definition, run.run_config)
     values = {**definition.input_values, **input_values}
     return Setup(definition, config, run, plan, values, past, execution_of(definition, config))
+
+
+def _as_known(setup: Setup, before: Sequence[DagsterEvent]) -> tuple[Setup, list[DagsterEvent]]:
+    """For another job than the log was written for: what has succeeded is known, whatever else the log says of steps is not
+    gone by. Gives the events that are.
+    """
+    known = fold(setup.run.run_id, before)
+    merged = {step.step_key: step for step in setup.past.known} | {
+        k: step for k, step in known.items() if step is not None
+    }
+    past = Past(tuple(merged.values()), setup.past.wanted)
+    return setup._replace(past=past), [event for event in before if event.step_key is None]
 
 
 def _find_job(run: DagsterRun, job: Any) -> tuple[JobDefinition, bool]:

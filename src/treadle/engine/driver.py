@@ -30,7 +30,6 @@ from treadle.events import DEBUG_LEVEL, ERROR_LEVEL, DagsterEvent, DagsterEventT
 from treadle.logs import RunLog
 from treadle.payloads import (
     EngineEventData,
-    ErrorSource,
     JobCanceledData,
     JobFailureData,
     RunFailureReason,
@@ -225,7 +224,7 @@ class Driver:
                 payload: Any = StepRetryData(error, 0, is_interruption=True)
                 yield stamp.event(DagsterEventType.STEP_UP_FOR_RETRY.value, payload)
             else:
-                yield stamp.event(_STEP_FAILURE, StepFailureData(error, None, ErrorSource.INTERRUPT))
+                yield stamp.event(_STEP_FAILURE, StepFailureData(error))
 
     def _launch(self) -> None:
         if not self.executor.starts_in_place:
