@@ -20,6 +20,7 @@ from treadle.preparation import RunOptions as RunOptions
 from treadle.recipes import ReconstructableJob
 from treadle.results import ExecuteInProcessResult
 from treadle.resumption import find_result
+from treadle.targets import refuse_while_importing
 
 
 def execute_in_process(
@@ -80,6 +81,7 @@ def execute_job(
     the run fail.
     """
     check_recipe(job, "execute_job")
+    refuse_while_importing("execute_job")
     if not isinstance(instance, DagsterInstance):
         raise ParameterCheckError(
             f'execute_job: Param "instance" is not a DagsterInstance. Got {instance!r}. Give DagsterInstance.get(), or '

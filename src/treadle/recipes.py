@@ -109,7 +109,7 @@ class ReconstructableJob(msgspec.Struct, frozen=True):
 
     repository: ReconstructableRepository
     job_name: str
-    op_selection: tuple[str, ...] | None = None
+    op_selection: frozenset[str] | None = None
     asset_selection: None = None
     asset_check_selection: None = None
 
@@ -123,7 +123,7 @@ class ReconstructableJob(msgspec.Struct, frozen=True):
         """The recipe of the job with only the selected ops."""
         if op_selection is not None and isinstance(op_selection, str):
             raise ParameterCheckError(f'get_subset: Param "op_selection" is not a list of str. Got {op_selection!r}.')
-        return msgspec.structs.replace(self, op_selection=tuple(op_selection) if op_selection else None)
+        return msgspec.structs.replace(self, op_selection=frozenset(op_selection) if op_selection else None)
 
     def describe(self) -> str:
         """For messages: `"nightly" in file "jobs.py"`."""
@@ -135,7 +135,7 @@ class ReconstructableJob(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe in words of JSON."""
-        made: dict[str, Any] = msgspec.to_builtins(self)
+        made: dict[str, Any] = msgspec.to_builtins(self, order="deterministic")
         return made
 
     @staticmethod
@@ -162,7 +162,7 @@ def _named(repository: ReconstructableRepository) -> ReconstructableJob:
 @lru_cache(maxsize=64)
 def _make(recipe: ReconstructableJob) -> JobDefinition:
     job = recipe.repository.get_job(recipe.job_name)
-    return job.get_subset(op_selection=list(recipe.op_selection)) if recipe.op_selection else job
+    return job.get_subset(op_selection=sorted(recipe.op_selection)) if recipe.op_selection else job
 
 
 def _already_imported(name: str) -> types.ModuleType | None:
@@ -203,8 +203,8 @@ def reconstructable(target: Any) -> ReconstructableJob:
     if isinstance(target, JobDefinition) and not hasattr(target, "__wrapped__"):
         raise DagsterInvariantViolationError(
             f"Reconstructable target was not a function returning a job definition, or a job definition produced by a decorated "
-            f'function. The job "{target.name}" was made by to_job() or a method: nothing tells another process how. Wrap that in '
-            f"a function of a module:\n    def make_{target.name}():\n        return ...to_job()\nand write "
+            f'function. The job "{target.name}" was made by to_job() or a method, and nothing tells another process how: you must '
+            f"wrap the ``to_job`` call in a function at module scope:\n    def make_{target.name}():\n        return ...to_job()\nand write "
             f"reconstructable(make_{target.name})."
         )
     name = target.__name__ if is_function else target.__wrapped__.__name__
@@ -228,8 +228,8 @@ def _check_name(fn: Any, name: str) -> None:
         )
     if fn.__qualname__ != name:
         raise DagsterInvariantViolationError(
-            f'Use a function or job defined globally: "{name}" has a different __qualname__ "{fn.__qualname__}", so it stands '
-            f"in a function or class, where another process could not find it. Move it to the top of its module."
+            f"Use a function or decorated function defined at module scope, where another process finds it: "
+            f'"{name}" has a different __qualname__ "{fn.__qualname__}", so it stands in a function or class.'
         )
 
 
@@ -257,8 +257,9 @@ def _job_of(found: Any, what: str) -> JobDefinition:
         "a graph" if isinstance(found, GraphDefinition) else "an op" if isinstance(found, OpDefinition) else show(found)
     )
     raise DagsterInvariantViolationError(
-        f"Loadable attributes must be either a JobDefinition, GraphDefinition, or RepositoryDefinition, and here must resolve to "
-        f"a JobDefinition: {what} gave {kind}. {'Return graph.to_job().' if isinstance(found, GraphDefinition) else ''}".rstrip()
+        f"Loadable attributes must be either a JobDefinition, GraphDefinition, Definitions, or RepositoryDefinition. Got {kind}. "
+        f"What {what} gave must resolve to a JobDefinition."
+        f"{' It gave a graph. Return graph.to_job().' if isinstance(found, GraphDefinition) else ''}"
     )
 
 

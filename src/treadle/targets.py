@@ -12,6 +12,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Iterable
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from treadle.definitions.graph import GraphDefinition
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.op import OpDefinition
 from treadle.definitions.repositories import RepositoryDefinition
-from treadle.errors import DagsterCodeNotFoundError, DagsterImportError
+from treadle.errors import DagsterCodeNotFoundError, DagsterImportError, DagsterInvariantViolationError
 from treadle.introspect import MISSING, is_async, read_signature
 from treadle.names import nearest
 
@@ -138,12 +139,29 @@ def _execute(path: Path, place: str) -> types.ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
+    under_way = _UNDER_WAY.set(place)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[path.stem]
         raise _broken(place, error, path) from error
+    finally:
+        _UNDER_WAY.reset(under_way)
     return module
+
+
+#: the file that is being imported for the sake of a job in it
+_UNDER_WAY: ContextVar[str | None] = ContextVar("treadle_import", default=None)
+
+
+def refuse_while_importing(what: str) -> None:
+    """Refuse to run a job from the top level of a file that is imported to find a job in it: that would go on for ever."""
+    place = _UNDER_WAY.get()
+    if place is not None:
+        raise DagsterInvariantViolationError(
+            f'{what} was called while "{place}" was imported to find a job in it: what stands at the top level of the file runs '
+            f'again in every process that imports it. Put the call below `if __name__ == "__main__":`.'
+        )
 
 
 def _file_of(module: types.ModuleType) -> Path | None:

@@ -1,0 +1,65 @@
+"""What recipes point at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from treadle import Definitions, graph, job, op
+
+
+@op
+def one() -> int:
+    return 1
+
+
+@op
+def inc(x: int) -> int:
+    return x + 1
+
+
+@job
+def nightly():
+    inc(one())
+
+
+@graph
+def daily():
+    inc(one())
+
+
+weekly = daily.to_job(name="weekly")
+tagged = nightly.with_metadata({"a": 1})
+
+
+def make_weekly():
+    return daily.to_job(name="weekly")
+
+
+def make_graph():
+    return daily
+
+
+def make_nothing():
+    return None
+
+
+def make_sized(size: int, name: str = "sized") -> Any:
+    @job(name=f"{name}_{size}")
+    def sized():
+        value = one()
+        for _ in range(size):
+            value = inc(value)
+
+    return sized
+
+
+class Holder:
+    @staticmethod
+    def make():
+        return nightly
+
+    def bound(self):
+        return nightly
+
+
+defs = Definitions(jobs=[nightly, weekly])
