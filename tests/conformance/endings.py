@@ -95,7 +95,7 @@ def retry_requested_exhausted() -> JobDefinition:
 @golden(
     27,
     "P1 · boom{SS SF} · FAIL",
-    run={"run_config": {"execution": {"config": {"retries": {"disabled": {}}}}}},
+    run={"run_config": {"execution": {"config": {"in_process": {"retries": {"disabled": {}}}}}}},
     failed=("boom",),
     raises=ValueError,
     retries={"boom": 0},
