@@ -71,11 +71,26 @@ def test_what_was_put_aside_is_refused_where_it_is_handed_in() -> None:
 
     with pytest.raises(NotInThisVersionError, match="schedules come in a later version"):
         treadle.Definitions(schedules=[nightly])
-    with pytest.raises(NotInThisVersionError, match='^schedule "nightly" is not in Treadle yet'):
 
-        @treadle.repository
-        def ours() -> list[object]:
-            return [nightly]
+
+def test_what_was_put_aside_is_left_out_of_a_repository_and_refused_where_it_is_asked_for() -> None:
+    with pytest.warns(later.LaterStageWarning):
+
+        @treadle.asset
+        def prices() -> None: ...
+
+        all_prices = treadle.define_asset_job("all_prices")
+
+    @treadle.job
+    def nightly() -> None: ...
+
+    @treadle.repository
+    def ours() -> list[object]:
+        return [nightly, prices, [all_prices]]
+
+    assert ours.job_names == ["nightly"]
+    with pytest.raises(NotInThisVersionError, match='^define_asset_job "all_prices" is not in Treadle yet'):
+        ours.get_job("all_prices")
 
 
 def test_no_name_is_both_there_and_yet_to_come() -> None:

@@ -435,16 +435,47 @@ class SerializableErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.to_string()
 
 
+#: with one of these in the environment events tell no text of user code's exceptions, which may hold secrets
+REDACTING_VARIABLES = ("TREADLE_REDACT_USER_CODE_ERRORS", "DAGSTER_REDACT_USER_CODE_ERRORS")
+
+
+def _redacted(exc: BaseException) -> SerializableErrorInfo:
+    """An exception without what user code says in it; the log of this process has it in full, under the same id."""
+    import logging
+    import traceback
+    import uuid
+
+    error_id = uuid.uuid4()
+    full = "".join(traceback.format_exception(exc))
+    logging.getLogger("treadle.redacted").error(
+        "Error occurred during user code execution, error ID %s:\n%s", error_id, full
+    )
+    advice = "Search in logs for this error ID for more details"
+    if isinstance(exc, DagsterUserCodeExecutionError):
+        name = "DagsterRedactedUserCodeError"
+        return SerializableErrorInfo(
+            f"{name}: Error occurred during user code execution, error ID {error_id}. It is not told here, since it may hold "
+            f"secrets. {advice}.\n",
+            cls_name=name,
+        )
+    text = "".join(traceback.format_exception_only(type(exc), exc)).rstrip("\n")
+    return SerializableErrorInfo(f"{text}\nError ID {error_id}. {advice}.\n", cls_name=type(exc).__name__)
+
+
 def error_info(
     exc: BaseException, *, hide_own_frames: bool = True, _seen: frozenset[int] = frozenset()
 ) -> SerializableErrorInfo:
     """Turn an exception with its causes into data.
 
     With `hide_own_frames` the frames of this package that stand above the first frame of somebody else's code are
-    left out, so that a user reads their own code first.
+    left out, so that a user reads their own code first. With one of REDACTING_VARIABLES set, nothing that user code says is
+    in it.
     """
+    import os
     import traceback
 
+    if any(os.environ.get(name, "").lower() not in ("", "0", "false") for name in REDACTING_VARIABLES):
+        return _redacted(exc)
     seen = _seen | {id(exc)}
     frames = list(traceback.extract_tb(exc.__traceback__))
     if hide_own_frames:

@@ -109,8 +109,8 @@ class MetadataValue:
         if isinstance(value, datetime):
             if value.tzinfo is None:
                 raise CheckError(
-                    f"MetadataValue.timestamp: the datetime {value.isoformat()} has no time zone, so it names no "
-                    f"moment. Give it one: value.replace(tzinfo=timezone.utc), or value.astimezone() for local time."
+                    f"Datetime values provided to MetadataValue.timestamp must have timezones: {value.isoformat()} has no time "
+                    f"zone, so it names no moment. Give it one: value.replace(tzinfo=timezone.utc), or value.astimezone() for local time."
                 )
             value = value.timestamp()
         return TimestampMetadataValue(value)

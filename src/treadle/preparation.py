@@ -16,12 +16,12 @@ import msgspec
 from treadle import later, lineage
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
-from treadle.definitions.compose import read_tags
 from treadle.definitions.executors import CHOICE, IN_PROCESS, MULTIPROCESS, Execution, read_execution
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
 from treadle.definitions.run_config import ResolvedConfig
+from treadle.definitions.tags import read_tags
 from treadle.engine.driver import Driver, Executor
 from treadle.engine.machine import Machine
 from treadle.engine.stored import StoredValues

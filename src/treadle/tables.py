@@ -7,7 +7,7 @@ at, not data to compute with.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -56,7 +56,11 @@ class TableColumnConstraints(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_param(self.nullable, bool, "nullable", "TableColumnConstraints")
         check_param(self.unique, bool, "unique", "TableColumnConstraints")
-        force_setattr(self, "other", list_of(self.other or [], str, "other", "TableColumnConstraints"))
+        force_setattr(self, "other", list_of(_listed(self.other), str, "other", "TableColumnConstraints"))
+
+
+def _listed(given: Any) -> Any:
+    return [] if given is None else given
 
 
 class TableConstraints(msgspec.Struct, frozen=True):
@@ -93,6 +97,7 @@ class TableColumn(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_param(self.name, str, "name", "TableColumn")
         check_param(self.type, str, "type", "TableColumn", 'Give the name of the type, such as "int".')
+        check_optional(self.description, str, "description", "TableColumn")
         given: TableColumnConstraints | None = self.constraints
         check_optional(given, TableColumnConstraints, "constraints", "TableColumn")
         force_setattr(self, "constraints", TableColumnConstraints() if given is None else given)
@@ -146,6 +151,9 @@ class TableColumnLineage(msgspec.Struct, frozen=True):
         where = "TableColumnLineage"
         check_param(self.deps_by_column, Mapping, "deps_by_column", where)
         deps = {name: list_of(deps, TableColumnDep, name, where) for name, deps in self.deps_by_column.items()}
+        for name, given in deps.items():
+            if len({(dep.asset_key, dep.column_name) for dep in given}) < len(given):
+                raise CheckError(f'{where}: column "{name}" has the same dependency twice. Give each once.')
         force_setattr(self, "deps_by_column", deps)
 
 

@@ -139,13 +139,17 @@ class Enum(ConfigType):
         """Config says a member's name, the op gets the member's value."""
         return cls(name or enum.__name__, [EnumValue(member.name, member.value) for member in enum])
 
+    def post_process(self, value: str) -> Any:
+        """The Python value that a config value stands for; KeyError for one that is none of them."""
+        return self.python_values[value]
+
     @property
     def config_values(self) -> list[str]:
         return [value.config_value for value in self.enum_values]
 
     @property
     def key(self) -> str:
-        values = ", ".join(f"{value.config_value!r}: {_stable(value.python_value)}" for value in self.enum_values)
+        values = ", ".join(f"{value.config_value!r}: {stable_text(value.python_value)}" for value in self.enum_values)
         return f"Enum.{self.name}({values})"
 
 
@@ -384,7 +388,7 @@ class Field:
 
     @property
     def key(self) -> str:
-        default = "" if self.default is ABSENT else _stable(self.default)
+        default = "" if self.default is ABSENT else stable_text(self.default)
         required = "required" if self.is_required else "optional"
         secret = ", secret" if self.is_secret else ""
         return f"Field({self.config_type.key}, {required}, default={default}, {self.description!r}{secret})"
@@ -525,10 +529,10 @@ def check_argument(name: str, value: object, wanted: type | tuple[type, ...], *,
         raise ParameterCheckError(f"{what} a {expected}. Got {value!r} which is type {type(value)}.{advice}")
 
 
-def _stable(value: object) -> str:
+def stable_text(value: object) -> str:
     """The value as text that does not depend on the order in which mappings were filled."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(sorted(f"{_stable(key)}: {_stable(item)}" for key, item in value.items())) + "}"
+        return "{" + ", ".join(sorted(f"{stable_text(key)}: {stable_text(item)}" for key, item in value.items())) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_stable, value)) + "]"
+        return "[" + ", ".join(map(stable_text, value)) + "]"
     return repr(value)

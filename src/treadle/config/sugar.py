@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import types
 import typing
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,14 +60,40 @@ class Field(schema.Field):
         super().__init__(config_type, default_value, is_required, description, is_secret)
 
 
-class Shape(schema.Shape):
+class _Shared(type):
+    """Makes one object of all sections that are the same: whoever writes a shape twice has the same type twice."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made: Any = super().__call__(*args, **kwargs)
+        fields = tuple(sorted((name, _identity_of(field)) for name, field in made.fields.items()))
+        aliases = tuple(sorted(made.aliases.items())) if made.aliases else ()
+        return _SHARED.setdefault((cls, fields, aliases, made.description), made)
+
+
+def _identity_of(field: schema.Field) -> tuple[Any, ...]:
+    """What makes a field what it is. Sections inside are shared already, so each type is known by its identity: two Enums are
+    never taken for one because they read alike.
+    """
+    wrappers = []
+    inner = field.config_type
+    while isinstance(inner, (schema.Array, schema.Noneable)):
+        wrappers.append(inner.kind)
+        inner = inner.inner_type
+    default = "" if field.default is ABSENT else schema.stable_text(field.default)
+    return tuple(wrappers), id(inner), default, field.is_required, field.is_secret, field.description or ""
+
+
+_SHARED: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
+
+
+class Shape(schema.Shape, metaclass=_Shared):
     """A mapping with these fields and no others.
 
     `field_aliases` gives other names under which a field is accepted too: `{"ops": "graph"}`, or several,
     `{"ops": ["graph", "solids"]}`. The processed config always has the field's own name.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def __init__(
         self,
@@ -80,19 +107,19 @@ class Shape(schema.Shape):
         super().__init__(read, description, field_aliases)
 
 
-class Permissive(schema.Permissive):
+class Permissive(schema.Permissive, metaclass=_Shared):
     """A mapping with these fields, and any others beside them."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def __init__(self, fields: Mapping[str, Any] | None = None, description: str | None = None) -> None:
         super().__init__(_fields_argument({} if fields is None else fields, description), description)
 
 
-class Selector(schema.Selector):
+class Selector(schema.Selector, metaclass=_Shared):
     """A mapping with exactly one of these fields; it may be left empty if the only one has a default."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def __init__(self, fields: Mapping[str, Any], description: str | None = None) -> None:
         super().__init__(_fields_argument(fields, description), description)
@@ -225,7 +252,7 @@ def _read_dict(raw: dict[Any, Any], root: Any, path: _Path) -> ConfigType:
     for name, value in raw.items():
         if not isinstance(name, str):
             reason = (
-                f"{name!r} cannot be a key of it: the keys of a dict of fields are strings; a map has a single key, "
+                f"{'Non-scalar' if isinstance(name, ConfigType) else 'Invalid'} key {name!r}: the keys of a dict of fields are strings; a map has a single key, "
                 f"the type of its keys, as in {{str: int}}."
             )
             raise DagsterInvalidConfigDefinitionError(root, raw, path, reason)
@@ -235,14 +262,14 @@ def _read_dict(raw: dict[Any, Any], root: Any, path: _Path) -> ConfigType:
 
 def _read_list(raw: list[Any], root: Any, path: _Path) -> ConfigType:
     if len(raw) != 1:
-        reason = f"List must be of length 1, the type of the items, as in [int]; it has {len(raw)} items."
+        reason = f"List must be of length 1. Its item is the type of the items, as in [int]; it has {len(raw)}."
         raise DagsterInvalidConfigDefinitionError(root, raw, path, reason)
     try:
         return Array(_read_type(raw[0], root, path))
     except DagsterInvalidConfigDefinitionError as error:
         if error.current_value is not raw[0] or tuple(error.stack) != path:
             raise
-        reason = f"A list holds a single item, the type of the items, as in [int]. {_reason(raw[0]) or ''}".rstrip()
+        reason = f"List have a single item and contain a valid type i.e. [int]. Got item {raw[0]!r}. {_reason(raw[0]) or ''}".rstrip()
         raise DagsterInvalidConfigDefinitionError(root, raw, path, reason) from None
 
 
@@ -326,8 +353,8 @@ def _type_argument(constructor: str, raw: Any, refusal: type[Exception] = Dagste
             raise
         reason = f" {error.reason}" if error.reason else ""
         raise refusal(
-            f"Attempted to pass {raw!r} to {constructor}, which expects a config type such as int, str, a dict of "
-            f"fields, a list of exactly one type, Shape, Array, Map, Enum or Noneable.{reason}"
+            f"Attempted to pass {raw!r} to {constructor}.{reason} It expects a config type such as int, str, a dict of "
+            f"fields, a list of exactly one type, Shape, Array, Map, Enum or Noneable."
         ) from None
 
 

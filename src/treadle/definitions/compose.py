@@ -14,6 +14,7 @@ import msgspec
 
 from treadle import names
 from treadle.definitions.ports import InputMapping
+from treadle.definitions.tags import read_tags
 from treadle.errors import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
@@ -161,13 +162,13 @@ class OutputHandle:
 
     def __iter__(self) -> Iterator[Any]:
         raise DagsterInvariantViolationError(
-            f"Attempted to iterate over {self._where()}: it has no value while the graph is being written. To work on "
+            f"Attempted to iterate over an InvokedNodeOutputHandle. The {self._where()} has no value while the graph is being written. To work on "
             f"each of several values, make it a dynamic output (DynamicOut) and use .map()."
         )
 
     def __getitem__(self, index: Any) -> NoReturn:
         raise DagsterInvariantViolationError(
-            f"Attempted to index into {self._where()}: it has no value while the graph is being written. Take it "
+            f"Attempted to index in to an InvokedNodeOutputHandle. The {self._where()} has no value while the graph is being written. Take it "
             f"apart inside an op, or give the op several outputs."
         )
 
@@ -187,7 +188,7 @@ class OutputHandle:
 
     def _refuse_modifier(self, method: str) -> NoReturn:
         raise DagsterInvariantViolationError(
-            f"Attempted to call {method} on {self._where()}. Call it on the op before the op is invoked: "
+            f"Here somebody attempted to call {method} method for InvokedNodeOutputHandle. On {self._where()} it comes too late: call it on the op before the op is invoked: "
             f"{self.node_name}.{method}(...)(...). Consider checking the location of parentheses."
         )
 
@@ -562,25 +563,6 @@ class Composable(Generic[P, R_co]):
     def with_retry_policy(self, retry_policy: Any) -> Invocation[P, R_co]:
         """Place it with a retry policy."""
         return Invocation(self).with_retry_policy(retry_policy)
-
-
-def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
-    """Tags as text; what is not a str becomes JSON. DagsterInvalidDefinitionError for what JSON cannot hold."""
-    made: dict[str, str] = {}
-    for key, value in (tags or {}).items():
-        if not isinstance(key, str):
-            raise DagsterInvalidDefinitionError(f"Tags of {what}: a tag's name must be a str, got {key!r}.")
-        if isinstance(value, str):
-            made[key] = value
-            continue
-        try:
-            made[key] = msgspec.json.encode(value).decode()
-        except (TypeError, ValueError):
-            raise DagsterInvalidDefinitionError(
-                f'Tags of {what}: the value of "{key}" must be a str or JSON-serialisable, got {value!r} (a '
-                f"{type(value).__name__})."
-            ) from None
-    return made
 
 
 def read_hooks(hook_defs: Any, what: str) -> frozenset[Any]:

@@ -21,7 +21,6 @@ from treadle.definitions.compose import (
     OutputTuple,
     P,
     R_co,
-    read_tags,
 )
 from treadle.definitions.config_mapping import ConfigMapping, read_graph_config
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
@@ -35,6 +34,7 @@ from treadle.definitions.ports import (
     OutputMapping,
     check_default,
 )
+from treadle.definitions.tags import read_tags
 from treadle.definitions.type_wiring import check_wiring
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.introspect import MISSING

@@ -137,6 +137,11 @@ def outcomes(op_def: Any, value: Any, context: Any) -> Iterable[Output[Any] | Dy
     `context` is that of the body: where it asks for a typed event stream, a bare value is no output.
     """
     ports: Mapping[str, Any] = op_def.output_dict
+    if op_def.signature is None and isinstance(value, (Output, DynamicOutput, *_USER_EVENTS)):
+        raise DagsterInvariantViolationError(
+            f'Compute function for op "{op_def.name}" returned an {type(value).__name__}: {show(value)}. A bare compute '
+            f"function gives its outputs one by one: let it yield them, or make the op with @op."
+        )
     if context.typed_stream_error is not None:
         _refuse_bare(op_def, value)
         if value is None:
@@ -176,6 +181,11 @@ def _single_outcome(op_def: Any, name: str, value: Any) -> Output[Any]:
     if isinstance(value, Output):
         if value.output_name not in (name, "result"):
             raise _misnamed(op_def, value, 0, name)
+        if op_def.returns_bare and name not in op_def.wrapped_outputs:
+            raise DagsterInvariantViolationError(
+                f"Error with output for op \"{op_def.name}\": received Output object for output '{name}' which does not have an "
+                f"Output annotation. Annotate the function with Output[...], or return the value itself."
+            )
         return value if value.output_name == name else Output(value.value, name, value.metadata, value.data_version)
     if isinstance(value, _USER_EVENTS):
         raise DagsterInvariantViolationError(

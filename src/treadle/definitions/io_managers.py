@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any, overload
@@ -352,6 +352,15 @@ def _find_base_dir(context: InitResourceContext, base_dir: str | None) -> str:
         )
     folder: str = context.instance.storage_directory()
     return folder
+
+
+def _make_default(context: InitResourceContext) -> FilesystemIOManager:
+    config = context.resource_config
+    return FilesystemIOManager()._settled(context, config.get("base_dir") if isinstance(config, Mapping) else None)
+
+
+#: what a job has that names no IO manager of its own: fs_io_manager, which needs no config
+default_job_io_manager = IOManagerDefinition(_make_default, description="Keeps values in files of the instance.")
 
 
 @io_manager(

@@ -15,11 +15,16 @@ from treadle.checks import show
 from treadle.config.schema import AnyType, Map, Section
 from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
-from treadle.definitions.compose import Node, read_hooks, read_tags
+from treadle.definitions.compose import Node, read_hooks
 from treadle.definitions.config_mapping import ConfigMapping
 from treadle.definitions.executors import ExecutorDefinition, in_process_executor
 from treadle.definitions.graph import GraphDefinition, GraphOptions, compose_graph
-from treadle.definitions.io_managers import InputManagerDefinition, IOManagerDefinition, fs_io_manager, mem_io_manager
+from treadle.definitions.io_managers import (
+    InputManagerDefinition,
+    IOManagerDefinition,
+    default_job_io_manager,
+    mem_io_manager,
+)
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
 from treadle.definitions.requirements import describe_keeper, describe_loader, find_requirements
@@ -31,6 +36,7 @@ from treadle.definitions.run_config import (
     run_config_schema,
     scaffold_of,
 )
+from treadle.definitions.tags import read_tags
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.metadata import MetadataValue
 from treadle.outcomes import RetryPolicy
@@ -110,7 +116,7 @@ class JobDefinition:
             if not isinstance(key, str):
                 raise ParameterCheckError(f'job "{self.name}": a key of resource_defs must be a str, got {key!r}.')
             made[key] = resource_defs_module.to_resource_definition(key, value)
-        made.setdefault(DEFAULT_IO_MANAGER_KEY, fs_io_manager)
+        made.setdefault(DEFAULT_IO_MANAGER_KEY, default_job_io_manager)
         resource_defs_module.check_dependencies(made)
         return made
 
@@ -252,6 +258,11 @@ class JobDefinition:
     def resolved_op_selection(self) -> frozenset[str] | None:
         """Names of the top-level nodes that the selection means; None for a whole job."""
         return frozenset(self.graph.node_dict) if self.op_selection is not None else None
+
+    @property
+    def op_selection_data(self) -> JobDefinition | None:
+        """Older way to `op_selection` and `resolved_op_selection`: the job itself where some of its ops were selected."""
+        return self if self.is_subset else None
 
     def get_subset(self, *, op_selection: Sequence[str] | None = None, **_assets: Any) -> JobDefinition:
         """The job with only the selected ops, by the operators of the selection language."""

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from treadle import introspect, names
-from treadle.definitions.compose import Composable, P, R_co, read_tags
+from treadle.definitions.compose import Composable, P, R_co
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
+from treadle.definitions.tags import read_tags
 from treadle.docstrings import read_descriptions
 from treadle.errors import (
     DagsterInvalidConfigDefinitionError,
@@ -97,6 +98,8 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         self.input_dict: dict[str, InputDefinition] = {port.name: port for port in input_defs}
         self.output_dict: dict[str, OutputDefinition] = _unique(output_defs, self.name)
         self.wrapped_outputs = _wrapped_outputs(signature, self.output_dict)
+        #: True where the return annotation names a plain type, so that what is returned is the value itself
+        self.returns_bare = signature is not None and len(self.output_dict) == 1 and _is_bare(signature.returns)
         self.output_levels = {name: int(port.is_dynamic) for name, port in self.output_dict.items()}
         self.positional_inputs = _positional_inputs(self.call, self.input_dict) if signature else tuple(self.input_dict)
         self._contract = _read_contract(self.name, config_schema, self.call)
@@ -377,6 +380,15 @@ def _wrapped_outputs(signature: Signature | None, outputs: Mapping[str, Any]) ->
         return _NO_KEYS
     pairs = zip(outputs, typing.get_args(returns), strict=False)
     return frozenset(name for name, each in pairs if _is_of(each, Output))
+
+
+def _is_bare(returns: Any) -> bool:
+    """Whether a return annotation is a plain class; what says nothing, or something of its own, may be an Output too."""
+    return (
+        isinstance(returns, type)
+        and typing.get_origin(returns) is None
+        and not issubclass(returns, (Output, DynamicOutput))
+    )
 
 
 def _unique(ports: Sequence[OutputDefinition], op_name: str) -> dict[str, OutputDefinition]:

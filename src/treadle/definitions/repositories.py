@@ -108,9 +108,16 @@ class RepositoryData:
 class JobTable(RepositoryData):
     """Jobs by name, some as functions that make them when they are first asked for; each is bound once."""
 
-    def __init__(self, sources: Mapping[str, JobDefinition | Callable[[], Any]], shared: Shared) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, JobDefinition | Callable[[], Any]],
+        shared: Shared,
+        left_out: Iterable[later.NotYet] = (),
+    ) -> None:
         self._sources = sources
         self._shared = shared
+        #: what a file defines beside its jobs that belongs to a later stage: it was told of when it was defined
+        self._left_out = {each.__name__: each for each in left_out}
         self._jobs: dict[str, JobDefinition] = {}
 
     def get_job_names(self) -> Sequence[str]:
@@ -121,6 +128,8 @@ class JobTable(RepositoryData):
 
     def get_job(self, job_name: str) -> JobDefinition:
         if job_name not in self._jobs:
+            if job_name in self._left_out:
+                self._left_out[job_name].refuse()
             if job_name not in self._sources:
                 raise _unknown_job(job_name, self._sources)
             source = self._sources[job_name]
@@ -375,7 +384,9 @@ def _read_repository(given: Any, shared: Shared, where: str) -> RepositoryData:
     if isinstance(given, RepositoryData):
         return given
     if isinstance(given, (list, tuple)):
-        data = JobTable(jobs_by_name(_flat_list(given, where), where), shared)
+        listed = list(_flat_list(given, where))
+        jobs = [each for each in listed if not isinstance(each, later.NotYet)]
+        data = JobTable(jobs_by_name(jobs, where), shared, [each for each in listed if isinstance(each, later.NotYet)])
         for name in data.get_job_names():
             data.get_job(name)
         return data
@@ -388,14 +399,12 @@ def _read_repository(given: Any, shared: Shared, where: str) -> RepositoryData:
     )
 
 
-def _flat_list(given: Sequence[Any], where: str) -> Iterable[JobDefinition | GraphDefinition]:
+def _flat_list(given: Sequence[Any], where: str) -> Iterable[JobDefinition | GraphDefinition | later.NotYet]:
     for index, each in enumerate(given):
         if isinstance(each, (list, tuple)):
             yield from _flat_list(each, where)
-        elif isinstance(each, (JobDefinition, GraphDefinition)):
+        elif isinstance(each, (JobDefinition, GraphDefinition, later.NotYet)):
             yield each
-        elif isinstance(each, later.NotYet):
-            each.refuse()
         else:
             raise DagsterInvalidDefinitionError(
                 f"{where}: Bad return value from repository construction function: all elements of list must be of type "

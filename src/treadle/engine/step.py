@@ -489,6 +489,8 @@ class Attempt:
     def _fail(self, raised: BaseException) -> DagsterEvent:
         """The event that ends a failed attempt: another follows, or the step has failed."""
         policy = self.bench.policy
+        if isinstance(raised, DagsterTypeCheckDidNotPass):  # maybe of user code, with metadata as users write it
+            raised.metadata = dict(normalize_metadata(raised.metadata))
         requested = raised if isinstance(raised, RetryRequested) else None
         error = raised if requested is not None else self._attribute(raised)
         is_retryable = _is_retryable(raised, error)

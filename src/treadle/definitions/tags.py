@@ -1,0 +1,54 @@
+"""Tags of ops, graphs, jobs and runs: what a user gave, as text.
+
+Every definition that takes tags reads them here, once, when it is made. What a tag means is no business of this module.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from treadle.errors import DagsterInvalidDefinitionError
+
+#: an optional prefix (with a leading dot it is hidden), a slash, and the name
+_TAG_KEY = re.compile(r"(\.?[A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}(/[A-Za-z0-9_.-]{1,63})*")
+
+
+def _outside() -> int:
+    """How many frames up the code of somebody else is."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "treadle":
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
+def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
+    """Tags as text; what is not a str becomes JSON. DagsterInvalidDefinitionError for what JSON cannot hold."""
+    made: dict[str, str] = {}
+    odd = [key for key in tags or () if not _TAG_KEY.fullmatch(str(key))]
+    if odd:
+        warnings.warn(
+            f"Tags of {what}: Non-compliant tag keys like {odd} are deprecated: other tools cannot look for them. A key has up to "
+            f"63 letters, digits, '_', '-' and '.', maybe behind a prefix and a slash.",
+            DeprecationWarning,
+            stacklevel=_outside(),
+        )
+    for key, value in (tags or {}).items():
+        if not isinstance(key, str):
+            raise DagsterInvalidDefinitionError(f"Tags of {what}: a tag's name must be a str, got {key!r}.")
+        if isinstance(value, str):
+            made[key] = value
+            continue
+        try:
+            made[key] = msgspec.json.encode(value).decode()
+        except (TypeError, ValueError):
+            raise DagsterInvalidDefinitionError(
+                f'Tags of {what}: the value of "{key}" must be a str or JSON-serialisable, got {value!r} (a '
+                f"{type(value).__name__})."
+            ) from None
+    return made
