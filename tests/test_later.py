@@ -79,6 +79,7 @@ def test_what_was_put_aside_is_left_out_of_a_repository_and_refused_where_it_is_
         @treadle.asset
         def prices() -> None: ...
 
+    with pytest.warns(later.LaterStageWarning):
         all_prices = treadle.define_asset_job("all_prices")
 
     @treadle.job

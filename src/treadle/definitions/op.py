@@ -386,6 +386,8 @@ def _is_bare(returns: Any) -> bool:
     """Whether a return annotation is a plain class; what says nothing, or something of its own, may be an Output too."""
     return (
         isinstance(returns, type)
+        and returns is not Any  # a class, from Python 3.11 on
+        and returns is not object
         and typing.get_origin(returns) is None
         and not issubclass(returns, (Output, DynamicOutput))
     )
