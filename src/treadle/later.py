@@ -147,6 +147,7 @@ def refuse(what: str, part: str, advice: str = "") -> NoReturn:
 
 #: parameters of today's definitions that belong to later stages
 _PARAMETERS = {
+    "asset_selection": "AssetSelection",
     "partitions_def": "PartitionsDefinition",
     "partition_key": "PartitionsDefinition",
     "automation_condition": "AutomationCondition",
