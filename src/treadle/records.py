@@ -134,9 +134,7 @@ def read_cursor(cursor: str | None) -> int | None:
     try:
         return int(cursor)
     except ValueError:
-        raise CheckError(
-            f"cursor: expected what a page of records gave as its cursor, or None to begin at the start; got {cursor!r}."
-        ) from None
+        raise CheckError(f"cursor: expected what a page of records gave as its cursor, got {cursor!r}.") from None
 
 
 # -- statistics -----------------------------------------------------------------------------------------------------------
