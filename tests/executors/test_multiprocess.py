@@ -66,11 +66,11 @@ def children() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
     threads = threading.active_count()
     yield
     assert children() == set()
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
     deadline = time.monotonic() + 2
     while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -240,7 +240,7 @@ def in_thread(work) -> tuple[threading.Thread, list]:
     def call() -> None:
         try:
             got.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the test
+        except BaseException as error:
             got.append(error)
 
     thread = threading.Thread(target=call)
