@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle import Definitions, graph, job, op
+from treadle import Definitions, OpExecutionContext, graph, job, op, repository
 
 
 @op
@@ -15,6 +15,17 @@ def one() -> int:
 @op
 def inc(x: int) -> int:
     return x + 1
+
+
+@op
+def name_of_repository(context: OpExecutionContext) -> tuple[str, list[str]]:
+    found = context.repository_def
+    return found.name, sorted(found.job_names)
+
+
+@job
+def asking():
+    name_of_repository()
 
 
 @job
@@ -63,3 +74,8 @@ class Holder:
 
 
 defs = Definitions(jobs=[nightly, weekly])
+
+
+@repository
+def asked():
+    return [asking, nightly]

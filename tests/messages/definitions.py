@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol, Union
 
@@ -561,10 +562,17 @@ def hooks_that_are_one_hook():
 
 
 @others
-def logger_of_no_parameter():
+def logger_of_two_parameters():
     @logger
-    def console():
+    def console(init_context, level):
         pass
+
+
+@others
+def job_whose_logger_is_none():
+    @job(logger_defs={"console": logging.getLogger("console")})
+    def nightly():
+        load()
 
 
 @others

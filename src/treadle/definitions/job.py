@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from treadle import later, names
-from treadle.checks import show
+from treadle.checks import check_optional, check_param, show
 from treadle.config.schema import AnyType, Map, Section
 from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
@@ -25,7 +25,7 @@ from treadle.definitions.io_managers import (
     default_job_io_manager,
     mem_io_manager,
 )
-from treadle.definitions.loggers import default_loggers
+from treadle.definitions.loggers import LoggerDefinition, default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
 from treadle.definitions.requirements import describe_keeper, describe_loader, find_requirements
 from treadle.definitions.run_config import (
@@ -94,7 +94,7 @@ class JobDefinition:
         self.hook_defs = read_hooks(hooks or hook_defs or (), what)
         self.op_retry_policy = _check(op_retry_policy, RetryPolicy, "op_retry_policy", what)
         self._given_executor = _check(executor_def, ExecutorDefinition, "executor_def", what)
-        self._given_loggers = dict(logger_defs) if logger_defs is not None else None
+        self._given_loggers = _read_loggers(logger_defs, what)
         self._given_resources = dict(_check(resource_defs, Mapping, "resource_defs", what) or {})
         self.resource_defs = self._bind_resources()
         self._given_config = config
@@ -140,12 +140,17 @@ class JobDefinition:
     @property
     def loggers(self) -> Mapping[str, Any]:
         """The loggers that run config may turn on."""
-        return self._given_loggers if self._given_loggers is not None else default_loggers()
+        return self._given_loggers or default_loggers()
 
     @property
     def has_specified_loggers(self) -> bool:
         """True where the job names its own loggers."""
         return self._given_loggers is not None
+
+    @property
+    def has_own_loggers(self) -> bool:
+        """True where there are loggers other than those of a job that names none."""
+        return bool(self._given_loggers)
 
     @property
     def run_tags(self) -> Mapping[str, str]:
@@ -359,6 +364,13 @@ def _check(value: Any, kind: Any, parameter: str, what: str) -> Any:
     if value is not None and not isinstance(value, kind):
         raise ParameterCheckError(f'{what}: Param "{parameter}" is not a {kind.__name__}. Got {value!r}.')
     return value
+
+
+def _read_loggers(given: Mapping[str, Any] | None, what: str) -> dict[str, LoggerDefinition] | None:
+    check_optional(given, Mapping, "logger_defs", what)
+    for key, value in (given or {}).items():
+        check_param(value, LoggerDefinition, f"logger_defs[{key!r}]", what, "Make one with @logger.")
+    return None if given is None else dict(given)
 
 
 def _read_mapping(config: Any, what: str) -> ConfigMapping | None:

@@ -68,7 +68,7 @@ def select(clauses: Sequence[str], upstream: Adjacency, what: str = "ops") -> se
             selected |= _reach(clause.name, downstream, clause.depth_down)
     if unknown:
         raise DagsterInvalidSubsetError(
-            f"No qualified {what} to execute found for {list(clauses)}: nothing is named "
+            f"No qualified {what} to execute found for {what[:-1]}_selection={list(clauses)}: nothing is named "
             f"{', '.join(map(repr, unknown))}.{hints} There are: {sorted(upstream)}."
         )
     return selected
