@@ -14,7 +14,7 @@ import msgspec
 
 from treadle import names
 from treadle.definitions.ports import InputMapping
-from treadle.definitions.tags import read_tags
+from treadle.definitions.tags import read_op_tags, read_tags
 from treadle.errors import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
@@ -489,7 +489,8 @@ class Invocation(Generic[P, R_co]):
 
     def tag(self, tags: Mapping[str, Any] | None) -> Invocation[P, R_co]:
         """Add tags to those of the definition."""
-        return self._with(tags={**self.tags, **read_tags(tags, f'"{self.name}"')})
+        read = read_tags if self.definition.is_graph else read_op_tags
+        return self._with(tags={**self.tags, **read(tags, f'"{self.name}"')})
 
     def with_hooks(self, hook_defs: Any) -> Invocation[P, R_co]:
         """Add hooks; on a graph they reach every op inside."""

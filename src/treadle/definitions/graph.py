@@ -34,7 +34,7 @@ from treadle.definitions.ports import (
     OutputMapping,
     check_default,
 )
-from treadle.definitions.tags import read_tags
+from treadle.definitions.tags import read_op_tags, read_tags
 from treadle.definitions.type_wiring import check_wiring
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.introspect import MISSING
@@ -280,10 +280,12 @@ def _place_nodes(
                 f"{names.nearest(invocation.name, definitions)} Node definitions: {sorted(definitions)}."
             )
         alias = invocation.alias or invocation.name
+        definition = definitions[invocation.name]
+        read = read_tags if definition.is_graph else read_op_tags
         nodes[alias] = Node(
             alias,
-            definitions[invocation.name],
-            invocation.tags,
+            definition,
+            read(invocation.tags, f'graph "{graph_name}", node "{alias}"'),
             frozenset(invocation.hook_defs),
             invocation.retry_policy,
         )

@@ -33,6 +33,7 @@ from treadle.definitions.run_config import (
     check_own_config,
     json_schema_of,
     read_run_config,
+    run_config_in_modern_words,
     run_config_schema,
     scaffold_of,
 )
@@ -310,6 +311,23 @@ class JobDefinition:
     def with_top_level_resources(self, resource_defs: Mapping[str, Any]) -> JobDefinition:
         """A job with these resources; where a key is there already, the new one wins."""
         return self._with(resource_defs={**self._given_resources, **resource_defs})
+
+    def with_run_config(self, run_config: Any) -> JobDefinition:
+        """A job with config of its own that is this one's with `run_config` over it, key by key down to single values.
+
+        `config=` and a run's own config, in contrast, replace the whole entry of an op or resource. Raises
+        DagsterInvalidConfigError for what cannot be right, DagsterInvariantViolationError for a job with a config mapping.
+        """
+        from treadle.config_files import merge  # reading files is nothing that a job needs otherwise
+
+        what = f'job "{self.name}"'
+        if self.config_mapping is not None:
+            raise DagsterInvariantViolationError(
+                f"with_run_config: {what} has a config mapping, which makes its whole run config. Give run_config to the run, or "
+                f"use the job of the graph without the mapping."
+            )
+        own = run_config_in_modern_words(self.run_config or {}, self)
+        return self._with(config=merge(own, run_config_in_modern_words(read_run_config(run_config, what), self)))
 
     def with_metadata(self, metadata: Mapping[str, Any]) -> JobDefinition:
         """A job with other metadata."""

@@ -16,7 +16,7 @@ from treadle.definitions.compose import Composable, P, R_co
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
-from treadle.definitions.tags import read_tags
+from treadle.definitions.tags import read_op_tags
 from treadle.docstrings import read_descriptions
 from treadle.errors import (
     DagsterInvalidConfigDefinitionError,
@@ -86,7 +86,7 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         self.retry_policy = _check_retry_policy(retry_policy, self.name)
         #: whether an attempt whose process died may be followed by another when the run is resumed
         self.is_repeatable = _check_resume(resume, self.name) == "retry"
-        self._tags = read_tags(tags, f'op "{name}"') if tags else {}
+        self._tags = read_op_tags(tags, f'op "{name}"') if tags else {}
         self.pool = names.check_pool(pool, self._tags.get("dagster/concurrency_key"), f'op "{name}"')
         #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
         self.signature = signature
