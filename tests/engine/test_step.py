@@ -15,7 +15,9 @@ from treadle import (
     DagsterInvalidDefinitionError,
     DagsterRun,
     DagsterType,
+    DagsterTypeCheckDidNotPass,
     Failure,
+    GraphDefinition,
     In,
     IOManager,
     JobDefinition,
@@ -421,3 +423,91 @@ def test_policy_without_retries_leaves_the_users_error_as_it_is() -> None:
 
     with pytest.raises(ValueError, match="no"):
         failing.execute_in_process(run_config=QUIET)
+
+
+# -- what graphs say of their inputs ----------------------------------------------------------------------------------------
+
+
+@op
+def passed(x: Any) -> Any:
+    return x
+
+
+@op
+def stepped(x: int) -> int:
+    return x
+
+
+@graph
+def of_an_int(x: int) -> Any:
+    return passed(x)
+
+
+@graph
+def of_ints(x: list[int]) -> Any:
+    return passed(x)
+
+
+@graph
+def of_anything(x: Any) -> Any:
+    return of_an_int(x)
+
+
+@graph
+def of_what_it_feeds(x) -> Any:  # type: ignore[no-untyped-def]
+    passed(x)
+    return stepped(x)
+
+
+@pytest.mark.parametrize(
+    ("whole", "value", "whose", "wanted"),
+    [
+        (of_an_int, "a", 'the job "of_an_int"', "Int"),
+        (of_ints, [1, "a"], 'the job "of_ints"', r"\[Int\]"),
+        (of_anything, "a", 'the graph "of_an_int"', "Int"),
+    ],
+)
+def test_value_that_an_annotation_of_a_graph_forbids_fails_the_step_that_takes_it(
+    whole: GraphDefinition[Any, Any], value: Any, whose: str, wanted: str
+) -> None:
+    with pytest.raises(
+        DagsterTypeCheckDidNotPass,
+        match=rf'step input "x" - expected type "{wanted}".*input "x" of {whose} is declared so.*must be',
+    ):
+        whole.execute_in_process(input_values={"x": value})
+    result = whole.execute_in_process(input_values={"x": value}, raise_on_error=False)
+    (seen,) = [event.step_input_data for event in result.all_events if event.event_type_value == "STEP_INPUT"]
+    assert (seen.input_name, seen.type_check_data.success) == ("x", False)
+    assert [event.step_key for event in result.get_step_failure_events()][0].endswith("passed")
+
+
+def test_value_that_fits_the_annotations_on_its_way_is_taken() -> None:
+    assert of_an_int.execute_in_process(input_values={"x": 1}).output_value() == 1
+    assert of_ints.to_job(input_values={"x": [1]}).execute_in_process().output_for_node("passed") == [1]
+    assert of_anything.execute_in_process(input_values={"x": 1}).output_value() == 1
+
+
+def test_input_of_a_graph_without_an_annotation_asks_for_nothing_that_its_ops_do_not() -> None:
+    result = of_what_it_feeds.execute_in_process(input_values={"x": "a"}, raise_on_error=False)
+    assert (result.is_node_success("passed"), result.is_node_success("stepped")) == (True, False)
+    part = of_what_it_feeds.to_job().execute_in_process(input_values={"x": "a"}, op_selection=["passed"])
+    assert part.output_for_node("passed") == "a"
+
+
+def test_value_from_an_op_is_held_against_the_graph_that_it_goes_into() -> None:
+    @graph
+    def maker() -> None:
+        of_an_int(passed.alias("source")())
+
+    with pytest.raises(DagsterTypeCheckDidNotPass, match='input "x" of the graph "of_an_int"'):
+        maker.execute_in_process(run_config={"ops": {"source": {"inputs": {"x": {"value": "a"}}}}})
+
+
+def test_check_that_needs_resources_is_left_to_ops() -> None:
+    @graph
+    def needing(
+        x: DagsterType(name="Known", type_check_fn=lambda _context, _value: False, required_resource_keys={"db"}),
+    ) -> Any:  # type: ignore[valid-type]
+        return passed(x)
+
+    assert needing.execute_in_process(input_values={"x": 1}).output_value() == 1

@@ -64,6 +64,7 @@ def read_inputs(graph: GraphDefinition, declared: Sequence[InputDefinition] | No
     """A graph's inputs take what they do not declare (a type, a default) from where they go."""
     inputs: dict[str, InputDefinition] = {d.name: d for d in declared or ()}
     own_types = {name: port.dagster_type for name, port in inputs.items() if not port.dagster_type.is_any}
+    graph.declared_types = own_types
     mapped = set()
     for mapping in graph.input_mappings:
         name = mapping.graph_input_name

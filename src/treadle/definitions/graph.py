@@ -105,6 +105,8 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
         self.input_mappings = list(input_mappings or ())
         self.output_mappings = list(output_mappings or ())
         check_edges(self)
+        #: of each input that says itself which type it is, rather than taking that of where it goes
+        self.declared_types: Mapping[str, DagsterType] = {}
         self.input_dict = read_inputs(self, input_defs)
         self.positional_inputs = tuple(self.input_dict)
         self.output_levels: dict[str, int] = {}

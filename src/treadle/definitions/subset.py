@@ -72,7 +72,7 @@ def _cut(graph: GraphDefinition, wanted: Selection) -> GraphDefinition:
         tags=graph.tags,
         input_defs=[d for d in graph.input_defs if any(_is_kept(nodes, m) for m in _mappings_of(graph, d.name))],
     )
-    cut.whole, cut._contract = graph.whole or graph, graph._contract
+    cut.whole, cut._contract, cut.declared_types = graph.whole or graph, graph._contract, graph.declared_types
     return cut
 
 

@@ -40,6 +40,8 @@ class WiredInput(msgspec.Struct, frozen=True, gc=False):
 
     kind: str
     wires: tuple[Wire | str, ...] = ()
+    #: path and input of each graph that the value comes in by and that says itself of which type it is
+    declared: tuple[tuple[str, Any], ...] = ()
 
     def members(self, handles: list[Any]) -> list[Any]:
         """What a fan-in is put together of, in its order: these handles of outputs, and names of inputs of the job.
@@ -112,7 +114,7 @@ def wire(graph: GraphDefinition) -> Wiring:
         known: Wiring = graph.wiring
         return known
     ops: dict[str, WiredOp] = {}
-    given = {name: WiredInput("job_input", (name,)) for name in graph.input_dict}
+    given = {name: WiredInput("job_input", (name,), _declared(graph, "", name)) for name in graph.input_dict}
     top = _Surroundings("", None, given, frozenset(), None, {})
     outputs = _wire_graph(graph, top, ops)
     made = Wiring(_sort(ops), outputs, tuple(_find_valueless(ops)))
@@ -149,7 +151,7 @@ def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, Wi
         handle = NodeHandle(name, around.handle)
         hooks = around.hooks | node.hook_defs if node.hook_defs or around.hooks else around.hooks
         if node.definition.is_graph:
-            given = {name: source or WiredInput("config", (path, name)) for name, source in inputs.items()}
+            given = {name: _enter_graph(node.definition, path, name, source) for name, source in inputs.items()}
             retry_policy = node.retry_policy or around.retry_policy
             inside = _Surroundings(path + ".", handle, given, hooks, retry_policy, around.definitions)
             for output_name, origin in _wire_graph(node.definition, inside, ops).items():
@@ -161,6 +163,22 @@ def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, Wi
         for output_name, port in node.definition.output_dict.items():
             produced[name, output_name] = Wire(path, output_name, port.is_dynamic)
     return {m.graph_output_name: produced[m.mapped_node_name, m.mapped_node_output_name] for m in graph.output_mappings}
+
+
+def _enter_graph(graph: GraphDefinition, path: str, name: str, source: WiredInput | None) -> WiredInput:
+    """Where an input of a graph inside the job comes from, as those that take it see it."""
+    declared = _declared(graph, path, name)
+    if source is None:
+        return WiredInput("config", (path, name), declared)
+    return WiredInput(source.kind, source.wires, source.declared + declared) if declared else source
+
+
+def _declared(graph: GraphDefinition, path: str, name: str) -> tuple[tuple[str, Any], ...]:
+    # a type that needs resources is checked where an op asks for them
+    declared = graph.declared_types.get(name)
+    if declared is None or declared.is_nothing or declared.required_resource_keys:
+        return ()
+    return ((path, graph.input_dict[name]),)
 
 
 def _check_name(definition: Any, path: str, known: dict[str, Any]) -> None:
