@@ -21,7 +21,7 @@ from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
-from treadle.payloads import ComputeLogsCaptureData, EngineEventData
+from treadle.payloads import TEARDOWN_KEY, ComputeLogsCaptureData, EngineEventData
 from treadle.plan.model import Launch
 
 _T = DagsterEventType
@@ -117,7 +117,7 @@ class InProcessExecutor:
                 yield self._note(
                     _T.ENGINE_EVENT,
                     f"Teardown of resources [{key}] failed: {type(error).__name__}: {error}",
-                    EngineEventData(error=error_info(error)),
+                    EngineEventData({TEARDOWN_KEY: MetadataValue.text(key)}, error=error_info(error)),
                 )
         if self.place.loop is not None:
             loop, self.place.loop = self.place.loop, None
