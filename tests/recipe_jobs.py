@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle import Definitions, OpExecutionContext, graph, job, op, repository
+from treadle import (
+    Definitions,
+    FilesystemIOManager,
+    OpExecutionContext,
+    graph,
+    io_manager,
+    job,
+    mem_io_manager,
+    op,
+    repository,
+)
 
 
 @op
@@ -26,6 +36,26 @@ def name_of_repository(context: OpExecutionContext) -> tuple[str, list[str]]:
 @job
 def asking():
     name_of_repository()
+
+
+@job(resource_defs={"io_manager": mem_io_manager})
+def forgetting():
+    one()
+
+
+#: the event loops that the manager below was opened with
+LOOPS: list[Any] = []
+
+
+@io_manager(config_schema=str)
+def looped(context: Any) -> Any:
+    LOOPS.append(context.event_loop)
+    return FilesystemIOManager(context.resource_config)
+
+
+@job(resource_defs={"io_manager": looped})
+def looping():
+    one()
 
 
 @job

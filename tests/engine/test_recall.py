@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.test_machine import DYNAMIC, KEYS, each, event, of, output, plan_of, plans, step
-from treadle.engine.machine import ABANDONED, ENDED, EXCLUDED, EXPANDED, SUCCEEDED, Machine
+from treadle.engine.machine import ABANDONED, ENDED, EXCLUDED, EXPANDED, SKIPPED, SUCCEEDED, Machine
 from treadle.errors import DagsterExecutionStepNotFoundError
 from treadle.events import DagsterEvent
 from treadle.payloads import StepRetryData
@@ -263,3 +263,44 @@ def test_known_step_below_one_that_is_run_again_keeps_what_it_gave() -> None:
     assert log.machine.tracks["b"].state == SUCCEEDED
     log.go_on(lambda n: 0)
     assert log.machine.is_done
+
+
+def test_step_that_the_log_tells_was_skipped_is_not_skipped_again() -> None:
+    plan = plan_of(step("a"), step("b", of("a")))
+    told = [event("STEP_START", "a"), event("STEP_SUCCESS", "a")]
+    assert Machine(plan).recall(told) == [Skip("b", "b")]
+    machine = Machine(plan)
+    assert machine.recall([*told, event("STEP_SKIPPED", "b")]) == []
+    assert (machine.tracks["b"].state, machine.is_done) == (SKIPPED, True)
+
+
+def test_branch_whose_fan_out_is_run_anew_is_forgotten() -> None:
+    plan, known = fan_out()
+    branch = known["inc[x]"]
+    assert branch is not None
+    machine = Machine(plan, past=Past((branch,), frozenset(plan.step_keys)))
+    (order,) = machine.start()
+    assert order.step_key == "gen"  # type: ignore[union-attr]
+    machine.handle(output("gen", "x"))
+    assert [command.step_key for command in machine.handle(event("STEP_SUCCESS", "gen"))] == ["inc[x]"]
+    assert machine.tracks["inc[x]"].run_id is None
+
+
+def test_fan_out_that_is_run_alone_makes_no_branches() -> None:
+    plan, _known = fan_out()
+    machine = Machine(plan, past=Past((), frozenset({"gen"})))
+    machine.start()
+    machine.handle(output("gen", "x"))
+    assert machine.handle(event("STEP_SUCCESS", "gen")) == []
+    assert machine.tracks["inc[?]"].state == EXCLUDED
+    assert machine.is_done
+
+
+def test_from_failure_runs_again_what_took_a_value_of_a_step_that_failed() -> None:
+    plan = plan_of(step("a"), step("b", of("a")), step("c", of("b")), step("d"))
+    known: past.Known = {key: KnownStep(key, "parent", (("result", None),)) for key in "bcd"}
+    known["a"] = None
+    log = Log(plan, None, past=past.from_failure(plan, known, None))
+    assert [known_step.step_key for known_step in log.machine.past.known] == ["d"]
+    assert list(log.begun) == ["a"]
+    assert log.machine.to_do == ["a", "b", "c"]

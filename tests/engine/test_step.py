@@ -265,6 +265,53 @@ def test_manager_that_returns_something_odd_fails_the_step_with_its_key() -> Non
         odd.execute_in_process(run_config=QUIET)
 
 
+def test_what_an_io_manager_logs_stands_before_its_output_is_handled() -> None:
+    class Telling(IOManager):
+        def handle_output(self, context: Any, obj: Any) -> Iterator[Any]:
+            context.step_context.log_event(AssetMaterialization("by the body"))
+            yield AssetMaterialization("by the manager")
+
+        def load_input(self, context: Any) -> Any:
+            return None
+
+    @op(out=Out(io_manager_key="telling"))
+    def one() -> int:
+        return 1
+
+    @job(resource_defs={"telling": Telling()})
+    def told() -> None:
+        one()
+
+    kinds = events_of(workplace(told), "one")
+    assert kinds.index("STEP_OUTPUT") < kinds.index("ASSET_MATERIALIZATION") < kinds.index("HANDLED_OUTPUT")
+    assert kinds.count("ASSET_MATERIALIZATION") == 2
+
+
+def test_run_has_one_event_loop_however_often_it_is_asked_for() -> None:
+    seen: list[Any] = []
+
+    @resource
+    def first(context: Any) -> int:
+        seen.append(context.event_loop)
+        return 1
+
+    @resource
+    def second(context: Any) -> int:
+        seen.append(context.event_loop)
+        return 2
+
+    @op(required_resource_keys={"a", "b"})
+    def use() -> None: ...
+
+    @job(resource_defs={"a": first, "b": second})
+    def using() -> None:
+        use()
+
+    assert using.execute_in_process(run_config=QUIET).success
+    assert seen[0] is seen[1]
+    assert seen[0].is_closed()
+
+
 def test_default_of_a_jobs_own_input_is_used_where_nobody_gives_a_value() -> None:
     @op
     def doubles(x: int) -> int:
