@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -304,3 +305,9 @@ def test_from_failure_runs_again_what_took_a_value_of_a_step_that_failed() -> No
     assert [known_step.step_key for known_step in log.machine.past.known] == ["d"]
     assert list(log.begun) == ["a"]
     assert log.machine.to_do == ["a", "b", "c"]
+
+
+def test_events_of_the_run_itself_say_nothing_of_steps() -> None:
+    of_the_run = msgspec.structs.replace(event("STEP_SUCCESS", "a"), step_key=None)
+    known = past.fold("run", [of_the_run, event("STEP_START", "a"), event("STEP_SUCCESS", "a")])
+    assert known == {"a": KnownStep("a", "run")}

@@ -14,13 +14,13 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def test_value_that_was_kept_in_memory_went_with_the_run() -> None:
-    with DagsterInstance.ephemeral() as instance:
-        with execute_job(reconstructable(recipe_jobs.forgetting), instance, QUIET) as result:
-            assert result.success
-            with pytest.raises(
-                DagsterInvariantViolationError, match=r'"one" was kept in memory by the IO manager "io_manager"'
-            ):
-                result.output_for_node("one")
+    recipe = reconstructable(recipe_jobs.forgetting)
+    with DagsterInstance.ephemeral() as instance, execute_job(recipe, instance, QUIET) as result:
+        assert result.success
+        with pytest.raises(
+            DagsterInvariantViolationError, match='"one" was kept in memory by the IO manager "io_manager"'
+        ):
+            result.output_for_node("one")
 
 
 def test_manager_that_needs_an_event_loop_gets_one_for_as_long_as_values_are_read(tmp_path: Path) -> None:
