@@ -153,6 +153,7 @@ _PARAMETERS = {
     "partitions_def": "PartitionsDefinition",
     "partition_key": "PartitionsDefinition",
     "automation_condition": "AutomationCondition",
+    "asset_selection": "AssetSelection",
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from treadle import later, lineage
+from treadle.checks import check_optional
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
 from treadle.definitions.executors import CHOICE, IN_PROCESS, MULTIPROCESS, Execution, read_execution
@@ -74,8 +75,9 @@ class RunOptions(NamedTuple):
     input_values: Mapping[str, Any] | None = None
     tags: Mapping[str, Any] | None = None
     resources: Mapping[str, Any] | None = None
-    #: comes later, and is refused
+    #: these come later, and are refused
     partition_key: str | None = None
+    asset_selection: Any = None
 
 
 NO_OPTIONS = RunOptions()
@@ -185,7 +187,9 @@ def conclude(run: JobRun, *, raise_on_error: bool, before: Sequence[DagsterEvent
 def set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
     """Check everything that a caller gave, before anything runs; values are kept in memory unless the job says where."""
     what = f'job "{job.name}"'
-    later.refuse_given(f"{what}: execute_in_process", partition_key=options.partition_key)
+    later.refuse_given(
+        f"{what}: execute_in_process", partition_key=options.partition_key, asset_selection=options.asset_selection
+    )
     _check_options(options, what)
     values = _read_input_values(job, options.input_values)
     if options.op_selection:
@@ -313,8 +317,9 @@ def _check_options(options: RunOptions, what: str) -> None:
     selection, instance = options.op_selection, options.instance
     if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
         raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')
-    if instance is not None and not isinstance(instance, DagsterInstance):
-        raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
+    check_optional(instance, DagsterInstance, "instance", what)
+    check_optional(options.input_values, Mapping, "input_values", what)
+    check_optional(options.resources, Mapping, "resources", what)
 
 
 def _make_run(job: JobDefinition, config: ResolvedConfig, options: RunOptions) -> DagsterRun:

@@ -803,7 +803,7 @@ def tuple_field_in_a_Config_class():
     class Months(Config):
         months: tuple[int, int]
 
-    op(name="load")(lambda config: 1) and Months.to_config_schema()
+    Months.to_config_schema()
 
 
 @schemas

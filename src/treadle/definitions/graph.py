@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 from treadle import introspect, names, types
+from treadle.checks import check_optional
 from treadle.definitions.compose import (
     Composable,
     Composition,
@@ -93,6 +94,9 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
         self._contract = ConfigContract(schema)
         is_written_out = nodes is None
         if nodes is None:
+            what = f'graph "{name}"'
+            check_optional(node_defs, (list, tuple), "node_defs", what)
+            check_optional(dependencies, Mapping, "dependencies", what)
             nodes, dependencies = _place_nodes(name, node_defs or (), dependencies or {})
         self.node_dict: dict[str, Node] = dict(nodes)
         #: True where this graph or one inside it has a config mapping

@@ -85,13 +85,13 @@ class JobDefinition:
         self.whole_graph = graph_def
         self.graph = subset.select_graph(graph_def, list(op_selection)) if op_selection else graph_def
         self.name = names.check_name(name if name is not None else graph_def.name, "a job")
-        self.description = description if description is not None else graph_def.description
-        self._given_tags = tags
         what = f'job "{self.name}"'
+        self.description = _check(description, str, "description", what) or graph_def.description
+        self._given_tags = tags
         later.refuse_given(what, partitions_def=partitions_def, automation_condition=automation_condition)
         self.tags: dict[str, str] = {**graph_def._tags, **(read_tags(tags, what) if tags else {})}
         self._given_run_tags = read_tags(run_tags, what) if run_tags is not None else None
-        self.metadata: dict[str, MetadataValue] = read_metadata(metadata, what) if metadata else {}
+        self.metadata: dict[str, MetadataValue] = read_metadata(metadata, what)
         self.hook_defs = read_hooks(hooks or hook_defs or (), what)
         self.op_retry_policy = _check(op_retry_policy, RetryPolicy, "op_retry_policy", what)
         self._given_executor = _check(executor_def, ExecutorDefinition, "executor_def", what)
@@ -103,7 +103,7 @@ class JobDefinition:
         self.config_mapping = _read_mapping(config, what)
         #: config of the job's own, which holds where a run says nothing else; None where there is none
         self.run_config = None if config is None or self.config_mapping else read_run_config(config, what, "config")
-        self.input_values: dict[str, Any] = dict(input_values or {})
+        self.input_values: dict[str, Any] = dict(_check(input_values, Mapping, "input_values", what) or {})
         self.owners = names.check_owners(owners, what)
         self.wiring = wiring.wire(self.graph)
         _check_inputs(self)
@@ -370,7 +370,9 @@ class JobDefinition:
         return api.execute_in_process(
             self,
             run_config,
-            api.RunOptions(instance, op_selection, run_id, input_values, tags, resources, partition_key),
+            api.RunOptions(
+                instance, op_selection, run_id, input_values, tags, resources, partition_key, asset_selection
+            ),
             raise_on_error=raise_on_error,
         )
 

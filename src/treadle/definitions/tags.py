@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from treadle.checks import check_optional
 from treadle.errors import DagsterInvalidDefinitionError
 
 #: of an op: which of the steps that are ready starts first
@@ -34,6 +35,7 @@ def _outside() -> int:
 def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
     """Tags as text; what is not a str becomes JSON. DagsterInvalidDefinitionError for what JSON cannot hold."""
     made: dict[str, str] = {}
+    check_optional(tags, Mapping, "tags", what, 'Write {"team": "data"}.')
     odd = [key for key in tags or () if not _TAG_KEY.fullmatch(str(key))]
     if odd:
         warnings.warn(
