@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from treadle import later, records, settings
-from treadle.errors import CheckError, DagsterRunNotFoundError
+from treadle.errors import CheckError, DagsterRunNotFoundError, StoreError
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.names import AssetKey
 from treadle.payloads import EngineEventData
@@ -120,7 +120,13 @@ class DagsterInstance:
     @staticmethod
     def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
         own = settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The home {home} of the instance cannot be made: {error.strerror}. Make that possible, or name another home with "
+                f"TREADLE_HOME."
+            ) from error
         store = SqliteStore(
             own.database_folder / _DATABASE,
             durability=own.durability,

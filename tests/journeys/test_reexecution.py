@@ -264,7 +264,9 @@ def test_same_run_id_runs_nothing_twice(instance: DagsterInstance, marks: Any, m
     assert marks() == []
     assert second.all_events == first.all_events
     for other in ({"run_config": {}}, {"op_selection": ["aside"], "run_config": QUIET}):
-        with pytest.raises(Exception, match="exists already, and it is another: its (run config|op selection) is"):
+        with pytest.raises(
+            Exception, match="exists already, and it is another: its (run config at loggers|op selection) is"
+        ):
             execute_job(FANNED, instance, run_id=run_id, **other)  # type: ignore[arg-type]
     with pytest.raises(Exception, match="exists already, and it is another: its job is 'fanned'"):
         execute_job(BRANCHING, instance, QUIET, run_id=run_id)

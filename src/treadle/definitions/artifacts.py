@@ -57,9 +57,9 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
     With `is_durable` it survives a loss of power once this has returned. Raises DagsterInvariantViolationError for an object
     that cannot be pickled, and OSError, naming the file and what to do, where it cannot be written.
     """
-    make_folder(path.parent, is_durable=is_durable)
     aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
+        make_folder(path.parent, is_durable=is_durable)
         with aside.open("xb") as file:
             _write(file, value)
             if is_durable:
@@ -67,7 +67,8 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
                 os.fsync(file.fileno())
         aside.replace(path)
     except BaseException as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         if isinstance(error, _NOT_PICKLABLE):
             depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
             raise DagsterInvariantViolationError(
