@@ -191,10 +191,8 @@ class AssetKey:
 
     @staticmethod
     def from_coercible(key: AssetKey | str | Sequence[str]) -> AssetKey:
-        """A key as it is, a list as its parts, and a str split at slashes."""
-        if isinstance(key, AssetKey):
-            return key
-        return AssetKey.from_user_string(key) if isinstance(key, str) else AssetKey(key)
+        """A key as it is, a list as its parts, and a str as a single part; `from_user_string` splits at slashes."""
+        return key if isinstance(key, AssetKey) else AssetKey(key)
 
     @property
     def path(self) -> list[str]:

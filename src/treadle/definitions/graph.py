@@ -35,6 +35,7 @@ from treadle.definitions.ports import (
     OutputMapping,
     check_default,
 )
+from treadle.definitions.structure import DependencyStructure
 from treadle.definitions.tags import read_op_tags, read_tags
 from treadle.definitions.type_wiring import check_wiring
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
@@ -142,6 +143,11 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
         return [self.node_dict[name] for name in self._order]
 
     @property
+    def dependency_structure(self) -> DependencyStructure:
+        """The edges, to be asked for from either end."""
+        return DependencyStructure(self.node_dict, self.dependencies)
+
+    @property
     def input_defs(self) -> list[InputDefinition]:
         """The inputs."""
         return list(self.input_dict.values())
@@ -194,6 +200,14 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
     def node_def_named(self, name: str) -> Any:
         """What was placed under this name."""
         return self.node_named(name).definition
+
+    def input_def_named(self, name: str) -> InputDefinition:
+        """One input, by its name."""
+        return self.input_dict[name]
+
+    def output_def_named(self, name: str) -> OutputDefinition:
+        """One output, by its name."""
+        return self.output_dict[name]
 
     def has_input(self, name: str) -> bool:
         """True where there is an input of this name."""

@@ -37,6 +37,7 @@ from treadle.definitions.run_config import (
     run_config_schema,
     scaffold_of,
 )
+from treadle.definitions.structure import DependencyStructure
 from treadle.definitions.tags import read_tags
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.metadata import MetadataValue
@@ -172,6 +173,11 @@ class JobDefinition:
     def dependencies(self) -> Mapping[str, Mapping[str, Any]]:
         """The edges of the graph."""
         return self.graph.dependencies
+
+    @property
+    def dependency_structure(self) -> DependencyStructure:
+        """The edges of the graph, to be asked for from either end."""
+        return self.graph.dependency_structure
 
     @property
     def node_defs(self) -> list[Any]:
