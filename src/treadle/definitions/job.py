@@ -268,8 +268,10 @@ class JobDefinition:
 
     @property
     def resolved_op_selection(self) -> frozenset[str] | None:
-        """Names of the top-level nodes that the selection means; None for a whole job."""
-        return frozenset(self.graph.node_dict) if self.op_selection is not None else None
+        """The nodes that the selection means, those inside graphs by dotted paths; None for a whole job."""
+        if self.op_selection is None:
+            return None
+        return subset.resolve_selection(self.whole_graph, sorted(self.op_selection))
 
     @property
     def op_selection_data(self) -> JobDefinition | None:

@@ -97,6 +97,11 @@ class Selection:
         """The nodes of which something is wanted."""
         return self.whole | self.parts.keys()
 
+    @property
+    def paths(self) -> set[str]:
+        """What is wanted, whole nodes by name and parts of graphs by dotted paths."""
+        return self.whole | {f"{outer}.{inner}" for outer, part in self.parts.items() for inner in part.paths}
+
 
 def split(clauses: Sequence[str], upstream: Adjacency) -> Selection:
     """Read a selection on one graph; dotted names (`outer.inner`) select inside its nodes, without operators."""

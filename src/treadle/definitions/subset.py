@@ -39,6 +39,11 @@ def select_graph(graph: GraphDefinition, clauses: Sequence[str]) -> GraphDefinit
         ) from error
 
 
+def resolve_selection(graph: GraphDefinition, clauses: Sequence[str]) -> frozenset[str]:
+    """What a selection means: names of nodes, and dotted paths where only parts of a graph inside are wanted."""
+    return frozenset(selection.split(clauses, upstream_of(graph)).paths)
+
+
 def upstream_of(graph: GraphDefinition) -> dict[str, list[str]]:
     """For every node of a graph the nodes directly above it."""
     return {
