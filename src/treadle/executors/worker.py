@@ -48,7 +48,8 @@ class Shop:
         if assignment.run_config is not None:
             run = msgspec.structs.replace(run, run_config=pickle.loads(assignment.run_config))  # noqa: S301 - its own parent sent it
         self.run = run
-        job = ReconstructableJob.from_dict(assignment.recipe).get_definition()
+        recipe = ReconstructableJob.from_dict(assignment.recipe)
+        job = recipe.get_definition()
         if run.op_selection and not job.is_subset:
             job = job.get_subset(op_selection=list(run.op_selection))
         values: Mapping[str, Any] = job.input_values
@@ -58,7 +59,7 @@ class Shop:
         instance = DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
         log = RunLog(run.run_id, job.name, [], self._record, run.tags)
         self.place = Workplace(
-            RunFacts(run, job, instance, log),
+            RunFacts(run, job, instance, log, recipe.get_repository),
             compile_plan(job),
             config,
             values,
