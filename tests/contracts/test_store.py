@@ -492,7 +492,7 @@ def owner(pid: int = 1, host: str = "elsewhere", token: str = "t") -> Owner:
 
 
 def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: Backend) -> None:
-    theirs = shared.store(make_owner=owner, lease_duration=0.2)
+    theirs = shared.store(make_owner=owner, lease_duration=0.2, heartbeat=60)
     run, writer = begun(theirs)
     store = shared.store()
     with pytest.raises(RunOwnedError, match="process 1 on elsewhere"):
@@ -511,6 +511,22 @@ def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: 
     with pytest.raises(LeaseLostError):
         writer.close()
     assert store.lease(run.run_id) is None
+
+
+def test_owner_that_is_at_work_renews_its_lease_in_time_however_short_it_is(shared: Backend) -> None:
+    theirs = shared.store(make_owner=owner, lease_duration=1.0)
+    run, writer = begun(theirs)
+    first = theirs.lease(run.run_id)
+    assert first is not None
+    until = time.monotonic() + 5
+    while theirs.lease(run.run_id) == first:
+        assert time.monotonic() < until, "nobody has renewed the lease"
+        time.sleep(0.02)
+    lease = theirs.lease(run.run_id)
+    assert lease is not None
+    assert lease.renewed - first.renewed < 1.0
+    assert theirs.is_alive(lease)
+    writer.close()
 
 
 def test_writer_knows_the_steps_that_an_earlier_one_has_written(shared: Backend) -> None:

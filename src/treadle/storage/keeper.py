@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 
 #: seconds that an entry of a log may wait for company
 PATIENCE = 0.2
-#: seconds between two renewals of a lease
+#: seconds between two renewals of a lease, where it is not so short that they have to be closer
 HEARTBEAT = 3.0
 
 
 class Keeper:
     """Looks after writers from a thread of its own, as long as there are any."""
 
-    def __init__(self, renew: Callable[[Collection[SqliteWriter]], None], writers: Mapping[str, SqliteWriter]) -> None:
+    def __init__(
+        self, renew: Callable[[Collection[SqliteWriter]], None], writers: Mapping[str, SqliteWriter], heartbeat: float
+    ) -> None:
         self._renew = renew
         self._writers = writers
+        self._heartbeat = heartbeat
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -69,7 +72,7 @@ class Keeper:
                 if writer.buffer and writer.buffer[0][0] < late:
                     with contextlib.suppress(StoreError, IndexError):
                         writer.commit()
-            if time.monotonic() - renewed >= HEARTBEAT:
+            if time.monotonic() - renewed >= self._heartbeat:
                 renewed = time.monotonic()
                 with contextlib.suppress(StoreError):
                     self._renew(writers)

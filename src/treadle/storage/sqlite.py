@@ -31,7 +31,7 @@ from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
 from treadle.storage import leases, sql
-from treadle.storage.keeper import Keeper
+from treadle.storage.keeper import HEARTBEAT, Keeper
 from treadle.storage.store import Collected, Lease, Owner, StepSummary
 from treadle.storage.writer import Batch, SqliteWriter
 
@@ -52,7 +52,8 @@ class SqliteStore:
 
     `durability` is `normal`, which survives the death of any process, or `full`, which survives a loss of power too;
     `max_step_log` bounds what one step may log, in bytes; `lease_duration` is how long an owner on another host may be silent
-    before it counts as dead, in seconds. `make_owner` is for tests, which play several processes in one.
+    before it counts as dead, in seconds, and `heartbeat` how often a lease is renewed. `make_owner` is for tests, which play
+    several processes in one.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SqliteStore:
         durability: str = "normal",
         max_step_log: int = MAX_STEP_LOG,
         lease_duration: float = LEASE_DURATION,
+        heartbeat: float | None = None,
         make_owner: Callable[[], Owner] = leases.make_owner,
     ) -> None:
         self.path = Path(path) if path is not None else None
@@ -77,7 +79,8 @@ class SqliteStore:
         #: in memory: runs that are not in the database yet, with the time at which they were added
         self._new_runs: dict[str, tuple[float, DagsterRun]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
-        self._keeper = Keeper(self.renew, self._writers)
+        heartbeat = min(HEARTBEAT, lease_duration / 5) if heartbeat is None else heartbeat
+        self._keeper = Keeper(self.renew, self._writers, heartbeat)
 
     # -- the database
 
