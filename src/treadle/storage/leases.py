@@ -1,6 +1,6 @@
 """Who owns a run's log: this process as an owner, and whether another one is alive.
 
-The store keeps leases and asks here. A process of this host is looked up among its processes; of another host only the
+The store keeps leases, and takes them and asks about them here. A process of this host is looked up among its processes; of another host only the
 clock tells.
 """
 
@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from treadle.errors import RunOwnedError
+from treadle.storage import sql
 from treadle.storage.store import Lease, Owner
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def make_owner() -> Owner:
@@ -32,6 +41,31 @@ def is_alive(lease: Lease, now: float, host: str | None = None) -> bool:
             return False
         return _is_same_process(owner)
     return abs(now - lease.renewed) <= lease.duration
+
+
+def owned(run_id: str, lease: Lease | None = None) -> RunOwnedError:
+    """What to raise where a run has an owner that is alive; without a lease it is this process."""
+    who = "this process"
+    if lease is not None and lease.owner.pid != os.getpid():
+        who = f"process {lease.owner.pid} on {lease.owner.host.partition(' ')[0]}"
+    return RunOwnedError(
+        f"The run {run_id} is under way: {who} runs it. Wait for its end, or follow it; a run can be resumed when its process "
+        f"has died."
+    )
+
+
+def take(
+    connection: sqlite3.Connection, run_id: str, number: int, owner: Owner, duration: float, *, steals: bool = False
+) -> None:
+    """Write a lease, in the caller's transaction. RunOwnedError where another owner is alive, unless it `steals`."""
+    now = time.time()
+    held = connection.execute(sql.queries()["lease"], (run_id,)).fetchone()
+    if held is not None and not steals:
+        lease = sql.lease_of(run_id, held)
+        if is_alive(lease, now):
+            raise owned(run_id, lease)
+    body = msgspec.json.encode(owner).decode()
+    connection.execute(sql.queries()["take_lease"], (number, owner.token, body, now, duration))
 
 
 def _is_same_process(owner: Owner) -> bool:

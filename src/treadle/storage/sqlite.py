@@ -16,8 +16,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from treadle import codec
 from treadle.errors import (
     CheckError,
@@ -30,7 +28,7 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
-from treadle.storage import leases, sql
+from treadle.storage import leases, retention, sql, upkeep
 from treadle.storage.keeper import HEARTBEAT, Keeper
 from treadle.storage.store import Collected, Lease, Owner, StepSummary
 from treadle.storage.writer import Batch, SqliteWriter
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 #: bytes of messages that one step may log
 MAX_STEP_LOG = 10_000_000
 LEASE_DURATION = 15.0
-
-_NO_BOUND = 1 << 62
 
 
 class SqliteStore:
@@ -172,7 +168,7 @@ class SqliteStore:
     def _known(self, run_id: str) -> DagsterRun:
         run = self.get_run(run_id)
         if run is None:
-            raise _unknown(run_id)
+            raise upkeep.unknown(run_id)
         return run
 
     def find_runs(
@@ -206,7 +202,7 @@ class SqliteStore:
         if self.is_in_memory:
             self._settle()
         with self._writing() as connection:
-            number = _number_of(connection, run_id)
+            number = upkeep.number_of(connection, run_id)
             connection.execute(sql.queries()["delete_tags"], (number,))
             connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in tags.items()])
         writer = self._writers.get(run_id)
@@ -215,25 +211,18 @@ class SqliteStore:
 
     def delete_run(self, run_id: str) -> None:
         """Forget a run, its log and its lease. Raises DagsterRunNotFoundError, and RunOwnedError while it has an owner."""
-        self._known(run_id)
-        held = self.lease(run_id)
-        if held is not None and self.is_alive(held):
-            raise self._owned(run_id, held)
+        self._delete(run_id, None)
+
+    def _delete(self, run_id: str, due: Collection[str] | None) -> bool:
+        """Delete a run; with `due` only where every run that follows it is among these."""
         if self.is_in_memory:
             self._settle()
-        with self._reading() as connection:
-            number = _number_of(connection, run_id)
-        while True:
-            # A long log goes piece by piece, so that other writers get their turn; the run's row goes last.
-            with self._writing() as connection:
-                rows = connection.execute(sql.queries()["some_events"], (number,)).fetchall()
-                connection.executemany(sql.queries()["delete_event"], rows)
-                if rows:
-                    continue
-                for name in ("delete_marks", "delete_steps", "delete_tags", "delete_lease", "delete_run"):
-                    connection.execute(sql.queries()[name], (number,))
-                break
+            if run_id in self._writers:
+                raise leases.owned(run_id)
+        if not upkeep.delete_run(self._open(), run_id, self._make_owner(), self.lease_duration, due):
+            return False
         self._listeners.pop(run_id, None)
+        return True
 
     # -- writing
 
@@ -242,7 +231,7 @@ class SqliteStore:
         if self.is_in_memory:
             run = self._known(run_id)
             if run_id in self._writers and not steals:
-                raise self._owned(run_id, None)
+                raise leases.owned(run_id)
             writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run_id, []))
             self._writers[run_id] = writer
             return writer
@@ -250,16 +239,8 @@ class SqliteStore:
         with self._writing() as connection:
             row = connection.execute(sql.queries()["run_by_id"], (run_id,)).fetchone()
             if row is None:
-                raise _unknown(run_id)
-            held = connection.execute(sql.queries()["lease"], (run_id,)).fetchone()
-            if held is not None and not steals:
-                lease = sql.lease_of(run_id, held)
-                if self.is_alive(lease):
-                    raise self._owned(run_id, lease)
-            body = msgspec.json.encode(owner).decode()
-            connection.execute(
-                sql.queries()["take_lease"], (row[0], owner.token, body, time.time(), self.lease_duration)
-            )
+                raise upkeep.unknown(run_id)
+            leases.take(connection, run_id, row[0], owner, self.lease_duration, steals=steals)
             known = connection.execute(sql.queries()["steps_of_run"], (row[0],)).fetchall()
         writer = SqliteWriter(self, sql.run_of(row), owner, self._listeners.setdefault(run_id, []))
         writer.number = row[0]
@@ -282,7 +263,7 @@ class SqliteStore:
             with self._open().writing() as connection:
                 queries = sql.queries()
                 if writer.number is None:
-                    writer.number = _number_of(connection, writer.run.run_id)
+                    writer.number = upkeep.number_of(connection, writer.run.run_id)
                 elif not self.is_in_memory:
                     held = connection.execute(queries["token"], (writer.number,)).fetchone()
                     if held is None or held[0] != writer.owner.token:
@@ -343,7 +324,7 @@ class SqliteStore:
             return
         run = self._known(run_id)
         with self._writing() as connection:
-            number = _number_of(connection, run_id)
+            number = upkeep.number_of(connection, run_id)
             batch = Batch(run, number, {})
             batch.take([(time.time(), event)])
             _insert_events(connection, batch, number)
@@ -368,16 +349,6 @@ class SqliteStore:
         if self.is_in_memory:
             return lease.run_id in self._writers
         return leases.is_alive(lease, time.time())
-
-    @staticmethod
-    def _owned(run_id: str, lease: Lease | None) -> RunOwnedError:
-        who = "this process"
-        if lease is not None and lease.owner.pid != os.getpid():
-            who = f"process {lease.owner.pid} on {lease.owner.host.partition(' ')[0]}"
-        return RunOwnedError(
-            f"The run {run_id} is under way: {who} runs it. Wait for its end, or follow it; a run can be resumed when its "
-            f"process has died."
-        )
 
     # -- reading
 
@@ -501,33 +472,19 @@ class SqliteStore:
 
     def collect(self, *, finished_before: float | None = None, max_runs: int | None = None) -> Collected:
         """Delete finished runs that are too old or too many, then give the space back."""
-        before = self._size()
-        deleted: list[str] = []
+        before = upkeep.size_of(self.path)
         with self._reading() as connection:
-            query = sql.queries()["collectable"]
-            doomed = []
-            if finished_before is not None:
-                doomed += connection.execute(query, (finished_before, _NO_BOUND)).fetchall()
-            if max_runs is not None:
-                surplus = connection.execute(sql.queries()["count_runs"]).fetchone()[0] - max_runs
-                doomed += connection.execute(query, (float("inf"), max(surplus, 0))).fetchall()
-        for (run_id,) in dict.fromkeys(doomed):
+            rows = connection.execute(sql.queries()["standings"]).fetchall()
+        chosen = retention.choose(map(retention.Standing._make, rows), finished_before, max_runs)
+        due, deleted = set(chosen.due), []
+        for run_id in chosen.due:
             with contextlib.suppress(RunOwnedError, DagsterRunNotFoundError):
-                self.delete_run(run_id)
-                deleted.append(run_id)
+                if self._delete(run_id, due):
+                    deleted.append(run_id)
         with self._writing() as connection:
             connection.execute(sql.queries()["delete_lost_texts"])
-        if not self.is_in_memory:
-            with self._open().reading() as connection:
-                connection.execute("VACUUM")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return Collected(deleted, before, self._size())
-
-    def _size(self) -> int:
-        if self.path is None:
-            return 0
-        parts = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return sum(part.stat().st_size for part in parts if part.exists())
+        problem = None if self.is_in_memory else upkeep.give_back(self._open())
+        return Collected(deleted, chosen.spared, before, upkeep.size_of(self.path), problem)
 
     def close(self) -> None:
         """Close every writer and let go of everything. Again is fine."""
@@ -545,18 +502,6 @@ _NOBODY = Owner("", "", 0, 0, "")
 
 def _bound(limit: int | None) -> int:
     return -1 if limit is None else limit
-
-
-def _unknown(run_id: str) -> DagsterRunNotFoundError:
-    return DagsterRunNotFoundError(f"No run with id {run_id} on this instance.", invalid_run_id=run_id)
-
-
-def _number_of(connection: sqlite3.Connection, run_id: str) -> int:
-    row = connection.execute(sql.queries()["run_number"], (run_id,)).fetchone()
-    if row is None:
-        raise _unknown(run_id)
-    number: int = row[0]
-    return number
 
 
 def _insert_events(connection: sqlite3.Connection, batch: Batch, number: int) -> None:

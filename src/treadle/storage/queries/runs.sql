@@ -65,11 +65,13 @@ INSERT INTO steps (op, state, attempts, started, ended, run, number, key) VALUES
 -- name: change_step
 UPDATE steps SET op = ?, state = ?, attempts = ?, started = ?, ended = ? WHERE run = ? AND number = ?;
 
--- name: collectable
--- The oldest finished runs; how many, and up to when they ended, is put in.
-SELECT r.run_id FROM runs r
-WHERE r.status IN ('SUCCESS', 'FAILURE', 'CANCELED') AND coalesce(r.ended, r.updated) < ?
-ORDER BY r.id LIMIT ?;
+-- name: standings
+-- What retention goes by, of all runs in the order in which they were added.
+SELECT r.run_id, r.parent_run_id, r.status, coalesce(r.ended, r.updated) FROM runs r ORDER BY r.id;
+
+-- name: children
+-- Runs that follow a run.
+SELECT run_id FROM runs WHERE parent_run_id = ?;
 
 -- name: delete_run
 DELETE FROM runs WHERE id = ?;
