@@ -24,15 +24,19 @@ from treadle.errors import (
     DagsterRunNotFoundError,
     LeaseLostError,
     RunOwnedError,
+    SerializableErrorInfo,
 )
 from treadle.events import DagsterEvent, EventLogEntry, ResolvedFromDynamicStepHandle, StepHandle, run_event
 from treadle.events import DagsterEventType as T
 from treadle.metadata import MetadataValue
 from treadle.names import AssetKey, NodeHandle
-from treadle.outcomes import AssetMaterialization, ExpectationResult
+from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
 from treadle.payloads import (
+    AssetObservationData,
     EngineEventData,
+    JobFailureData,
     StepExpectationResultData,
+    StepFailureData,
     StepMaterializationData,
     StepOutputData,
     StepOutputHandle,
@@ -360,7 +364,67 @@ def test_step_that_says_too_much_is_cut_short_and_its_events_are_not(backend: Ba
     assert entries[-1].dagster_event_type is T.STEP_SUCCESS
 
 
+def test_bound_on_what_a_step_says_holds_for_events_of_user_code_too(backend: Backend) -> None:
+    store = backend.store(max_step_log=1_000)
+    run = a_run()
+    store.add_run(run)
+    heard: list[EventLogEntry] = []
+    store.listen(run.run_id, heard.append)
+    writer = store.open_writer(run.run_id)
+    writer.append(step(T.STEP_START))
+    told = StepMaterializationData(AssetMaterialization("a", metadata={"text": "y" * 100}))
+    for _ in range(100):
+        writer.append(step(T.ASSET_MATERIALIZATION, told))
+        writer.append(
+            step(T.ASSET_MATERIALIZATION, told, key="save")
+            if len(heard) < 4
+            else step(T.STEP_OUTPUT, an_output("load"))
+        )
+    writer.append(step(T.STEP_SUCCESS, StepSuccessData(1.0)))
+    writer.close()
+    entries = [record.event_log_entry for record in store.read_log(run.run_id)]
+    of_load = [entry for entry in entries if entry.step_key == "load"]
+    kinds = [entry.dagster_event_type for entry in of_load]
+    assert 2 <= kinds.count(T.ASSET_MATERIALIZATION) <= 10
+    assert kinds.count(T.STEP_OUTPUT) >= 90
+    assert kinds[-1] is T.STEP_SUCCESS
+    (warning,) = [entry for entry in entries if entry.dagster_event is None]
+    assert (warning.level, warning.step_key) == (30, "load")
+    assert "more than 1000 bytes: this entry, and the messages, materializations" in warning.user_message
+    assert "retention.max_step_log" in warning.user_message
+    assert [(each.step_key, each.user_message) for each in heard] == [
+        (each.step_key, each.user_message) for each in entries
+    ]
+
+
+@pytest.mark.parametrize("text", ["x" * 12_000_000, "\ud800" * 2_000_000])
+def test_entry_that_is_too_long_for_any_reader_is_cut_and_can_be_read(store: Store, text: str) -> None:
+    run, writer = begun(store)
+    error = SerializableErrorInfo(text, ["frame"] * 5, "ValueError")
+    failure = step(T.STEP_FAILURE, StepFailureData(error, None))
+    writer.append(failure)
+    writer.append(step(T.ASSET_OBSERVATION, AssetObservationData(AssetObservation("a", metadata={"text": "short"}))))
+    writer.append(run_event(T.RUN_FAILURE, "job", JobFailureData(error, first_step_failure_event=failure)))
+    writer.close()
+    records = store.read_log(run.run_id)
+    assert [record.event_type for record in records] == [T.STEP_FAILURE, T.ASSET_OBSERVATION, T.RUN_FAILURE]
+    read = records[0].event_log_entry.dagster_event
+    assert read is not None
+    said = read.event_specific_data.error
+    assert said.message.startswith(text[:10_000])
+    assert said.message.endswith(f"({len(text) - 10_000} more characters were not kept)")
+    assert said.stack == error.stack
+    last = records[2].event_log_entry.dagster_event
+    assert last is not None
+    assert last.event_specific_data.first_step_failure_event.step_key == "load"
+    assert records[1].asset_observation == AssetObservation("a", metadata={"text": "short"})
+
+
 # -- summaries
+
+
+def an_output(key: str) -> StepOutputData:
+    return StepOutputData(StepOutputHandle(key))
 
 
 def an_event(kind: T, key: str) -> DagsterEvent:
@@ -642,6 +706,48 @@ def test_collect_leaves_a_run_alone_that_is_under_way(store: Store) -> None:
     writer.commit()
     assert store.collect(finished_before=time.time() + 1).runs_deleted == []
     writer.close()
+
+
+def line_of(store: Store, *statuses: T) -> list[DagsterRun]:
+    """Runs that follow one another, and how each of them ended."""
+    runs: list[DagsterRun] = []
+    for status in statuses:
+        run = a_run(parent_run_id=runs[-1].run_id if runs else None, root_run_id=runs[0].run_id if runs else None)
+        store.add_run(run)
+        write(store, run, run_event(T.RUN_START, "job"), run_event(status, "job"))
+        runs.append(run)
+    return runs
+
+
+def test_collect_keeps_the_runs_that_a_kept_run_follows(store: Store) -> None:
+    alone = line_of(store, T.RUN_SUCCESS)
+    line = line_of(store, T.RUN_FAILURE, T.RUN_FAILURE, T.RUN_FAILURE)
+    done = store.collect(max_runs=1)
+    assert done.runs_deleted == [alone[0].run_id]
+    assert done.runs_spared == [line[0].run_id, line[1].run_id]
+    assert store.collect(max_runs=0).runs_deleted == [run.run_id for run in line]
+
+
+def test_collect_keeps_the_runs_that_a_run_follows_which_has_not_ended(store: Store) -> None:
+    line = line_of(store, T.RUN_FAILURE, T.RUN_FAILURE, T.RUN_CANCELING)
+    assert store.collect(finished_before=time.time() + 1).runs_deleted == []
+    assert ids(store, ascending=True) == [run.run_id for run in line]
+
+
+def test_numbers_of_a_log_are_never_given_again(store: Store) -> None:
+    older, newer = line_of(store, T.RUN_SUCCESS)[0], line_of(store, T.RUN_SUCCESS)[0]
+    highest = store.read_log(newer.run_id)[-1].storage_id
+    store.delete_run(newer.run_id)
+    store.delete_run(older.run_id)
+    store.collect()
+    for _ in range(2):
+        (run,) = line_of(store, T.RUN_SUCCESS)
+        lowest = store.read_log(run.run_id)[0].storage_id
+        assert lowest > highest
+        store.delete_run(run.run_id)
+        highest = lowest + 1
+    assert store.find_events(EventRecordsFilter(T.RUN_SUCCESS)) == []
+    assert store.check() == []
 
 
 def test_collect_lets_texts_go_that_no_run_shares(store: Store) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from treadle import (
+    AssetMaterialization,
     Config,
     DynamicOut,
     DynamicOutput,
@@ -171,3 +173,33 @@ def make_changed(kind: str) -> Any:
         second(value if os.environ.get("TREADLE_TEST_SHAPE") != "changed" else extra())
 
     return changing
+
+
+@op
+def wait_for_word(context) -> int:
+    """Waits until the file that the environment names is there."""
+    mark("waiting")
+    word = Path(os.environ["TREADLE_TEST_WORD"])
+    until = time.monotonic() + 60
+    while not word.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    context.log.info("the word came")
+    return 1
+
+
+@job(executor_def=in_process_executor)
+def waiting():
+    last(wait_for_word())
+
+
+@op
+def talks(context) -> int:
+    for number in range(200):
+        context.log.info(f"line {number} " + "x" * 100)
+        context.log_event(AssetMaterialization("table", metadata={"row": number}))
+    return 1
+
+
+@job(executor_def=in_process_executor)
+def talkative():
+    last(talks())

@@ -5,6 +5,7 @@ The store makes it for whoever got the run's lease. Taking an event is a list ap
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -178,6 +179,14 @@ class Batch:
         return step
 
 
+#: what user code tells of in events; a step may do so as often as it likes
+_TOLD = frozenset((_T.ASSET_MATERIALIZATION.value, _T.ASSET_OBSERVATION.value, _T.STEP_EXPECTATION_RESULT.value))
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 class SqliteWriter:
     """What has been appended waits in a buffer until it is committed; see `store.RunWriter` for the promises."""
 
@@ -197,7 +206,7 @@ class SqliteWriter:
         self.commit_lock = threading.Lock()
         self.is_closed = False
         self.pid = os.getpid()
-        #: step key -> bytes of its messages so far
+        #: step key -> bytes of what user code has said in it so far
         self._said: dict[str | None, int] = {}
 
     @property
@@ -206,32 +215,43 @@ class SqliteWriter:
         return self._run
 
     def append(self, event: DagsterEvent) -> None:
-        """Take an event with the time of now."""
+        """Take an event with the time of now. What user code tells of beyond the bound on its step is left out."""
+        kind = event.event_type_value
+        if kind in _TOLD and self._is_too_much(event.step_key, len(codec.encode_event(event, self._run) or b"")):
+            return
         at = time.time()
         self.buffer.append((at, event))
-        if event.event_type_value in STATUS_AFTER:
-            self._run = self._run.with_status(STATUS_AFTER[event.event_type_value])
+        if kind in STATUS_AFTER:
+            self._run = self._run.with_status(STATUS_AFTER[kind])
         if self._listeners:
             self._tell(sql.event_entry(self._run, at, event))
 
     def append_message(self, level: int, text: str, step_key: str | None, traceback: str | None = None) -> None:
         """Take a message of user code, as long as its step has not said too much."""
+        if not self._is_too_much(step_key, _size(text) + _size(traceback or "")):
+            self._take_message(level, text, step_key, traceback)
+
+    def _take_message(self, level: int, text: str, step_key: str | None, traceback: str | None) -> None:
         at = time.time()
-        said = self._said.get(step_key, 0)
-        bound = self._store.max_step_log
-        if said > bound:
-            return
-        said += len(text) + len(traceback or "")
-        self._said[step_key] = said
-        if said > bound:
-            text = (
-                f"This step has logged more than {bound} bytes: this message and what it says from now on is not kept. "
-                f"The bound is the setting retention.max_step_log."
-            )
-            level, traceback = 30, None
         self.buffer.append((at, (level, text, step_key, traceback)))
         if self._listeners:
             self._tell(sql.message_entry(self._run, at, level, text, traceback, step_key))
+
+    def _is_too_much(self, step_key: str | None, size: int) -> bool:
+        """Count what a step says. True beyond the bound; the first time a warning in its log says so."""
+        bound = self._store.max_step_log
+        said = self._said.get(step_key, 0)
+        if said <= bound < said + size:
+            self._take_message(
+                logging.WARNING,
+                f"This step has logged more than {bound} bytes: this entry, and the messages, materializations, observations and "
+                f"expectations that come from now on, are not kept in the log. What it does and gives is not affected. The bound "
+                f"is the setting retention.max_step_log.",
+                step_key,
+                None,
+            )
+        self._said[step_key] = said + size
+        return said + size > bound
 
     def _tell(self, entry: EventLogEntry) -> None:
         for listener in list(self._listeners):
