@@ -34,6 +34,10 @@ _PATIENCE = 60.0
 _CHECK_INTERVAL = 0.05
 
 
+#: what says that the file, or what was asked of it, is at fault
+_TROUBLE = (sqlite3.Error, OSError, UnicodeEncodeError)
+
+
 class Transaction:
     """`with database.writing() as connection:` - one object for all of them, since they come one after another."""
 
@@ -82,7 +86,7 @@ class Database:
             connection = self._writer or self._writer_connection()
             self._check_writable()
             connection.execute("BEGIN IMMEDIATE")
-        except (sqlite3.Error, OSError) as error:
+        except _TROUBLE as error:
             self._lock.release()
             raise self._told(error) from error
         except BaseException:
@@ -105,7 +109,7 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             self._lock.release()
-        if isinstance(error, (sqlite3.Error, OSError)):
+        if isinstance(error, _TROUBLE):
             raise self._told(error) from error
 
     @contextlib.contextmanager
@@ -115,7 +119,7 @@ class Database:
         with self._reading_lock:
             try:
                 yield self._reader_connection()
-            except (sqlite3.Error, OSError) as error:
+            except _TROUBLE as error:
                 raise self._told(error) from error
 
     def version(self) -> tuple[int, int]:
@@ -239,10 +243,12 @@ class Database:
                 f"committed before is in the file that was there; put it back, then resume the runs that were under way."
             )
 
-    def _told(self, error: sqlite3.Error | OSError) -> StoreError:
+    def _told(self, error: sqlite3.Error | OSError | UnicodeEncodeError) -> StoreError:
         """What went wrong, by its right name."""
         if isinstance(error, sqlite3.Error):
             return self._named(error)
+        if isinstance(error, UnicodeEncodeError):
+            return StoreError(f"The store {self.path} cannot keep or look for a text with half a character: {error}.")
         return StoreError(f"The store {self.path} cannot be opened: {error}.")
 
     def _named(self, error: sqlite3.Error) -> StoreError:

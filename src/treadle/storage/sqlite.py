@@ -204,7 +204,8 @@ class SqliteStore:
         with self._writing() as connection:
             number = upkeep.number_of(connection, run_id)
             connection.execute(sql.queries()["delete_tags"], (number,))
-            connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in tags.items()])
+            _insert_tags(connection, number, tags)
+            connection.execute(sql.queries()["touch_run"], (sql.moment_of(time.time()), number))
         writer = self._writers.get(run_id)
         if writer is not None:
             writer.change_tags(writer.run.with_tags(dict(tags)))
@@ -515,7 +516,13 @@ def _insert_events(connection: sqlite3.Connection, batch: Batch, number: int) ->
 
 
 def _insert_run(connection: sqlite3.Connection, run: DagsterRun, now: float) -> None:
-    body = codec.encode_run(run).decode()
+    body, now = codec.encode_run(run).decode(), sql.moment_of(now)
     parameters = (run.run_id, run.job_name, run.status.value, run.job_snapshot_id, run.parent_run_id, now, now, body)
     number = connection.execute(sql.queries()["add_run"], parameters).lastrowid
-    connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in run.tags.items()])
+    assert number is not None
+    _insert_tags(connection, number, run.tags)
+
+
+def _insert_tags(connection: sqlite3.Connection, number: int, tags: Mapping[str, str]) -> None:
+    rows = {sql.storable(key): sql.storable(value) for key, value in tags.items()}
+    connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in rows.items()])

@@ -107,7 +107,7 @@ class Change:
     def take(self, kind: str, at: float) -> None:
         """Take one event into account."""
         if kind in STATUS_AFTER:
-            self.status, self.updated = STATUS_AFTER[kind].value, at
+            self.status, self.updated = STATUS_AFTER[kind].value, sql.moment_of(at)
         if kind in TIMED:
             self.times[TIMED[kind]] = at
         if kind in _COUNTED:

@@ -45,6 +45,9 @@ UPDATE runs SET
     expectations = expectations + ?
 WHERE id = ?;
 
+-- name: touch_run
+UPDATE runs SET updated = max(updated, ?) WHERE id = ?;
+
 -- name: run_stats
 SELECT r.enqueued, r.launched, r.started, r.ended, r.materializations, r.expectations,
        (SELECT count(*) FROM steps s WHERE s.run = r.id AND s.state = 'SUCCESS'),
