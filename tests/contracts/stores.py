@@ -15,6 +15,15 @@ from treadle.errors import LeaseLostError
 from treadle.events import DagsterEvent, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.events import DagsterEventType as T
 from treadle.names import NodeHandle
+from treadle.outcomes import AssetMaterialization, ExpectationResult
+from treadle.payloads import (
+    StepExpectationResultData,
+    StepMaterializationData,
+    StepOutputData,
+    StepOutputHandle,
+    StepRetryData,
+    StepSuccessData,
+)
 from treadle.runs import DagsterRun, RunsFilter, make_run_id
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import Store
@@ -79,3 +88,19 @@ def write(store: Store, run: DagsterRun, *events: DagsterEvent) -> None:
 
 def ids(store: Store, filters: RunsFilter | None = None, **options: Any) -> list[str]:
     return [record.dagster_run.run_id for record in store.find_runs(filters, **options)]
+
+
+def an_output(key: str) -> StepOutputData:
+    return StepOutputData(StepOutputHandle(key))
+
+
+def an_event(kind: T, key: str) -> DagsterEvent:
+    """An event of a step with a payload as it has."""
+    payloads: dict[T, Any] = {
+        T.STEP_SUCCESS: StepSuccessData(1.0),
+        T.STEP_UP_FOR_RETRY: StepRetryData(None, 0),
+        T.STEP_OUTPUT: an_output(key),
+        T.ASSET_MATERIALIZATION: StepMaterializationData(AssetMaterialization("a")),
+        T.STEP_EXPECTATION_RESULT: StepExpectationResultData(ExpectationResult(True)),
+    }
+    return step(kind, payloads.get(kind), key)

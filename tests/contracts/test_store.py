@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contracts.stores import KINDS, Backend, a_run, begun, ids, step, write
+from tests.contracts.stores import KINDS, Backend, a_run, an_event, an_output, begun, ids, step, write
+from tests.contracts.summaries import check_summaries, what_may_follow
 from treadle.errors import (
     CheckError,
     DagsterRunAlreadyExists,
@@ -24,20 +24,16 @@ from treadle.events import DagsterEvent, EventLogEntry, run_event
 from treadle.events import DagsterEventType as T
 from treadle.metadata import MetadataValue
 from treadle.names import AssetKey
-from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
+from treadle.outcomes import AssetMaterialization, AssetObservation
 from treadle.payloads import (
     AssetObservationData,
     EngineEventData,
     JobFailureData,
-    StepExpectationResultData,
     StepFailureData,
     StepMaterializationData,
-    StepOutputData,
-    StepOutputHandle,
-    StepRetryData,
     StepSuccessData,
 )
-from treadle.records import EventRecordsFilter, StepEventStatus, run_stats, step_stats
+from treadle.records import EventRecordsFilter
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, make_run_id
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import Owner, StepState, Store
@@ -338,54 +334,17 @@ def test_entry_that_is_too_long_for_any_reader_is_cut_and_can_be_read(store: Sto
 # -- summaries
 
 
-def an_output(key: str) -> StepOutputData:
-    return StepOutputData(StepOutputHandle(key))
-
-
-def an_event(kind: T, key: str) -> DagsterEvent:
-    payloads: dict[T, Any] = {
-        T.STEP_SUCCESS: StepSuccessData(1.0),
-        T.STEP_UP_FOR_RETRY: StepRetryData(None, 0),
-        T.STEP_OUTPUT: StepOutputData(StepOutputHandle(key)),
-        T.ASSET_MATERIALIZATION: StepMaterializationData(AssetMaterialization("a")),
-        T.STEP_EXPECTATION_RESULT: StepExpectationResultData(ExpectationResult(True)),
-    }
-    return step(kind, payloads.get(kind), key)
-
-
-#: what may follow upon what in the log of one step
-_NEXT = {
-    None: [T.STEP_START, T.STEP_SKIPPED, T.STEP_FAILURE],
-    T.STEP_START: [T.STEP_OUTPUT, T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY, T.ASSET_MATERIALIZATION],
-    T.STEP_RESTARTED: [T.STEP_OUTPUT, T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY, T.STEP_EXPECTATION_RESULT],
-    T.STEP_OUTPUT: [T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY],
-    T.ASSET_MATERIALIZATION: [T.STEP_OUTPUT, T.STEP_FAILURE],
-    T.STEP_EXPECTATION_RESULT: [T.STEP_OUTPUT, T.STEP_SUCCESS],
-    T.STEP_UP_FOR_RETRY: [T.STEP_RESTARTED],
-}
-
-
 @st.composite
 def logs(draw: st.DrawFn) -> list[DagsterEvent]:
-    last: dict[str, T | None] = {}
+    last: dict[str, T] = {}
     events = [run_event(T.RUN_START, "job")]
     for _ in range(draw(st.integers(0, 25))):
         key = draw(st.sampled_from(["load", "outer.clean", "inc[a]", "inc[b]"]))
-        following = _NEXT.get(last.get(key))
+        following = what_may_follow([last[key]] if key in last else [])
         if following:
             last[key] = draw(st.sampled_from(following))
-            events.append(an_event(last[key], key))  # type: ignore[arg-type]
+            events.append(an_event(last[key], key))
     return [*events, run_event(draw(st.sampled_from([T.RUN_SUCCESS, T.RUN_FAILURE])), "job")]
-
-
-_STATES = {
-    None: None,
-    StepState.RUNNING: StepEventStatus.IN_PROGRESS,
-    StepState.RETRYING: StepEventStatus.IN_PROGRESS,
-    StepState.SUCCESS: StepEventStatus.SUCCESS,
-    StepState.FAILURE: StepEventStatus.FAILURE,
-    StepState.SKIPPED: StepEventStatus.SKIPPED,
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -406,14 +365,7 @@ def test_summaries_are_what_a_fold_over_the_log_gives(
         event if event.step_key is None else step(event.event_type, event.event_specific_data, event.step_key, run)
         for event in events
     ]
-    assert store.run_stats(run.run_id) == run_stats(run.run_id, entries)
-    folded = {each.step_key: each for each in step_stats(run.run_id, entries)}
-    summaries = {each.step_key: each for each in store.steps(run.run_id)}
-    assert summaries.keys() == folded.keys()
-    for key, found in summaries.items():
-        wanted = folded[key]
-        assert (_STATES[found.state], found.attempts) == (wanted.status, wanted.attempts)
-        assert (found.start_time, found.end_time) == (wanted.start_time, wanted.end_time)
+    check_summaries(store, run.run_id)
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from treadle.runs import DagsterRun, make_run_id
 from treadle.storage import leases, upkeep
 from treadle.storage.database import Database
 from treadle.storage.sqlite import SqliteStore
+from treadle.storage.store import Lease
 
 
 def a_run(store: SqliteStore, events: int = 1, **fields: Any) -> DagsterRun:
@@ -26,8 +28,12 @@ def a_run(store: SqliteStore, events: int = 1, **fields: Any) -> DagsterRun:
     return run
 
 
+def lease(run: DagsterRun) -> Lease:
+    return Lease(run.run_id, leases.make_owner(), time.time(), 15.0)
+
+
 def delete(path: Path, run: DagsterRun, due: set[str] | None = None) -> bool:
-    return upkeep.delete_run(Database(path), run.run_id, leases.make_owner(), 15.0, due)
+    return upkeep.delete_run(Database(path), lease(run), due)
 
 
 def test_run_that_is_half_deleted_cannot_be_taken_over(tmp_path: Path) -> None:
@@ -48,7 +54,7 @@ def test_run_that_is_half_deleted_cannot_be_taken_over(tmp_path: Path) -> None:
 
     with database.writing() as connection:
         connection.set_trace_callback(between)
-    assert upkeep.delete_run(database, run.run_id, leases.make_owner(), 15.0, None)
+    assert upkeep.delete_run(database, lease(run), None)
     assert len(begins) == 4
     assert len(told) == 1
     assert store.get_run(run.run_id) is None

@@ -7,6 +7,7 @@ owner is not taken for dead. It decides nothing about runs; what it cannot commi
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -28,11 +29,16 @@ class Keeper:
     """Looks after writers from a thread of its own, as long as there are any."""
 
     def __init__(
-        self, renew: Callable[[Collection[SqliteWriter]], None], writers: Mapping[str, SqliteWriter], heartbeat: float
+        self,
+        renew: Callable[[Collection[SqliteWriter]], None],
+        writers: Mapping[str, SqliteWriter],
+        heartbeat: float,
+        clock: Callable[[], float],
     ) -> None:
         self._renew = renew
         self._writers = writers
         self._heartbeat = heartbeat
+        self._clock = clock
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -40,6 +46,8 @@ class Keeper:
 
     def wake(self) -> None:
         """There is a writer: see to it that the thread is there."""
+        if self._heartbeat == math.inf:
+            return
         with self._lock:
             if self._thread is None or self._pid != os.getpid():
                 self._pid = os.getpid()
@@ -67,7 +75,7 @@ class Keeper:
                         self._thread = None
                         return
                 continue
-            late = time.time() - PATIENCE
+            late = self._clock() - PATIENCE
             for writer in writers:
                 if writer.buffer and writer.buffer[0][0] < late:
                     with contextlib.suppress(StoreError, IndexError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 import uuid
 from functools import lru_cache
 from pathlib import Path
@@ -54,18 +53,19 @@ def owned(run_id: str, lease: Lease | None = None) -> RunOwnedError:
     )
 
 
-def take(
-    connection: sqlite3.Connection, run_id: str, number: int, owner: Owner, duration: float, *, steals: bool = False
-) -> None:
-    """Write a lease, in the caller's transaction. RunOwnedError where another owner is alive, unless it `steals`."""
-    now = time.time()
-    held = connection.execute(sql.queries()["lease"], (run_id,)).fetchone()
+def take(connection: sqlite3.Connection, number: int, lease: Lease, *, steals: bool = False) -> None:
+    """Write a lease on the run of this number, in the caller's transaction.
+
+    RunOwnedError where another owner is alive, unless it `steals`.
+    """
+    held = connection.execute(sql.queries()["lease"], (lease.run_id,)).fetchone()
     if held is not None and not steals:
-        lease = sql.lease_of(run_id, held)
-        if is_alive(lease, now):
-            raise owned(run_id, lease)
-    body = msgspec.json.encode(owner).decode()
-    connection.execute(sql.queries()["take_lease"], (number, owner.token, body, now, duration))
+        other = sql.lease_of(lease.run_id, held)
+        if is_alive(other, lease.renewed):
+            raise owned(lease.run_id, other)
+    body = msgspec.json.encode(lease.owner).decode()
+    parameters = (number, lease.owner.token, body, lease.renewed, lease.duration)
+    connection.execute(sql.queries()["take_lease"], parameters)
 
 
 def _is_same_process(owner: Owner) -> bool:

@@ -22,6 +22,7 @@ from treadle.errors import (
     DagsterEventLogInvalidForRun,
     DagsterRunAlreadyExists,
     DagsterRunNotFoundError,
+    LeaseLostError,
     RunOwnedError,
     StoreError,
 )
@@ -48,8 +49,8 @@ class SqliteStore:
 
     `durability` is `normal`, which survives the death of any process, or `full`, which survives a loss of power too;
     `max_step_log` bounds what one step may log, in bytes; `lease_duration` is how long an owner on another host may be silent
-    before it counts as dead, in seconds, and `heartbeat` how often a lease is renewed. `make_owner` is for tests, which play
-    several processes in one.
+    before it counts as dead, in seconds, and `heartbeat` how often a lease is renewed: `math.inf` for never, and then nothing
+    is committed by itself either. `clock` and `make_owner` are for tests, which play several processes in one.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class SqliteStore:
         max_step_log: int = MAX_STEP_LOG,
         lease_duration: float = LEASE_DURATION,
         heartbeat: float | None = None,
+        clock: Callable[[], float] = time.time,
         make_owner: Callable[[], Owner] = leases.make_owner,
     ) -> None:
         self.path = Path(path) if path is not None else None
         self.max_step_log = max_step_log
         self.lease_duration = lease_duration
         self._durability = durability
+        self.clock = clock
         self._make_owner = make_owner
         self._database: Database | None = None
         self._opening = threading.Lock()
@@ -76,7 +79,7 @@ class SqliteStore:
         self._new_runs: dict[str, tuple[float, DagsterRun]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
         heartbeat = min(HEARTBEAT, lease_duration / 5) if heartbeat is None else heartbeat
-        self._keeper = Keeper(self.renew, self._writers, heartbeat)
+        self._keeper = Keeper(self.renew, self._writers, heartbeat, clock)
 
     # -- the database
 
@@ -123,7 +126,7 @@ class SqliteStore:
 
     def add_run(self, run: DagsterRun) -> None:
         """Keep a new run. Raises DagsterRunAlreadyExists."""
-        now = time.time()
+        now = self.clock()
         if self.is_in_memory and self._database is None:
             with self._opening:
                 if run.run_id not in self._new_runs:
@@ -205,7 +208,7 @@ class SqliteStore:
             number = upkeep.number_of(connection, run_id)
             connection.execute(sql.queries()["delete_tags"], (number,))
             _insert_tags(connection, number, tags)
-            connection.execute(sql.queries()["touch_run"], (sql.moment_of(time.time()), number))
+            connection.execute(sql.queries()["touch_run"], (sql.moment_of(self.clock()), number))
         writer = self._writers.get(run_id)
         if writer is not None:
             writer.change_tags(writer.run.with_tags(dict(tags)))
@@ -220,7 +223,7 @@ class SqliteStore:
             self._settle()
             if run_id in self._writers:
                 raise leases.owned(run_id)
-        if not upkeep.delete_run(self._open(), run_id, self._make_owner(), self.lease_duration, due):
+        if not upkeep.delete_run(self._open(), self._new_lease(run_id, self._make_owner()), due):
             return False
         self._listeners.pop(run_id, None)
         return True
@@ -230,24 +233,33 @@ class SqliteStore:
     def open_writer(self, run_id: str, *, steals: bool = False) -> SqliteWriter:
         """The right to write a run's log, for this process; of several that ask at once exactly one gets it."""
         if self.is_in_memory:
-            run = self._known(run_id)
-            if run_id in self._writers and not steals:
-                raise leases.owned(run_id)
-            writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run_id, []))
-            self._writers[run_id] = writer
-            return writer
+            return self._open_writer_in_memory(self._known(run_id), steals=steals)
         owner = self._make_owner()
         with self._writing() as connection:
             row = connection.execute(sql.queries()["run_by_id"], (run_id,)).fetchone()
             if row is None:
                 raise upkeep.unknown(run_id)
-            leases.take(connection, run_id, row[0], owner, self.lease_duration, steals=steals)
+            leases.take(connection, row[0], self._new_lease(run_id, owner), steals=steals)
             known = connection.execute(sql.queries()["steps_of_run"], (row[0],)).fetchall()
         writer = SqliteWriter(self, sql.run_of(row), owner, self._listeners.setdefault(run_id, []))
         writer.number = row[0]
         writer.know_steps(known)
         self._writers[run_id] = writer
         self._keeper.wake()
+        return writer
+
+    def _open_writer_in_memory(self, run: DagsterRun, *, steals: bool) -> SqliteWriter:
+        with self._opening:
+            held = self._writers.get(run.run_id)
+            if held is not None and not steals:
+                raise leases.owned(run.run_id)
+            writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run.run_id, []))
+            self._writers[run.run_id] = writer
+            if held is None:
+                return writer
+            held.is_lost = True
+            self._unsettled.append(held)
+        self._settle()  # what it has said so far was seen by all
         return writer
 
     def write_out(self, writer: SqliteWriter) -> None:
@@ -265,6 +277,7 @@ class SqliteStore:
                 queries = sql.queries()
                 if writer.number is None:
                     writer.number = upkeep.number_of(connection, writer.run.run_id)
+                    writer.know_steps(connection.execute(queries["steps_of_run"], (writer.number,)))
                 elif not self.is_in_memory:
                     held = connection.execute(queries["token"], (writer.number,)).fetchone()
                     if held is None or held[0] != writer.owner.token:
@@ -288,7 +301,7 @@ class SqliteStore:
         if self._writers.get(run_id) is writer:
             del self._writers[run_id]
         if self.is_in_memory:
-            if writer.buffer or self._database is None:
+            if (writer.buffer or self._database is None) and not writer.is_lost:
                 self._unsettled.append(writer)
             return
         if writer.pid != os.getpid():
@@ -300,7 +313,7 @@ class SqliteStore:
         """Renew the leases of these writers."""
         if self.is_in_memory:
             return
-        now = time.time()
+        now = self.clock()
         with self._writing() as connection:
             parameters = [(now, writer.number, writer.owner.token) for writer in writers]
             connection.executemany(sql.queries()["renew_lease"], parameters)
@@ -314,8 +327,9 @@ class SqliteStore:
         own = self._writers.get(run_id)
         if own is not None:
             own.append(event)
-            own.commit()
-            return
+            with contextlib.suppress(LeaseLostError):  # then this process, too, says it from outside
+                own.commit()
+                return
         if self.is_in_memory:
             run = self._known(run_id)
             writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run_id, []))
@@ -327,7 +341,7 @@ class SqliteStore:
         with self._writing() as connection:
             number = upkeep.number_of(connection, run_id)
             batch = Batch(run, number, {})
-            batch.take([(time.time(), event)])
+            batch.take([(self.clock(), event)])
             _insert_events(connection, batch, number)
             connection.execute(sql.queries()["change_run"], batch.change.parameters(number))
 
@@ -340,16 +354,19 @@ class SqliteStore:
     def lease(self, run_id: str) -> Lease | None:
         """Who writes the run's log, dead or alive."""
         if self.is_in_memory:
-            return Lease(run_id, _NOBODY, time.time(), self.lease_duration) if run_id in self._writers else None
+            return self._new_lease(run_id, _NOBODY) if run_id in self._writers else None
         with self._reading() as connection:
             row = connection.execute(sql.queries()["lease"], (run_id,)).fetchone()
         return None if row is None else sql.lease_of(run_id, row)
+
+    def _new_lease(self, run_id: str, owner: Owner) -> Lease:
+        return Lease(run_id, owner, self.clock(), self.lease_duration)
 
     def is_alive(self, lease: Lease) -> bool:
         """True while the lease's owner may be at work."""
         if self.is_in_memory:
             return lease.run_id in self._writers
-        return leases.is_alive(lease, time.time())
+        return leases.is_alive(lease, self.clock())
 
     # -- reading
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import DagsterRunNotFoundError, StoreError
 from treadle.storage import leases, retention, sql
-from treadle.storage.store import Owner
+from treadle.storage.store import Lease
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,22 +34,21 @@ def number_of(connection: sqlite3.Connection, run_id: str) -> int:
     return number
 
 
-def delete_run(
-    database: Database, run_id: str, owner: Owner, lease_duration: float, due: Collection[str] | None
-) -> bool:
-    """Delete a run with all that belongs to it; with `due` only where every run that follows it is among these.
+def delete_run(database: Database, lease: Lease, due: Collection[str] | None) -> bool:
+    """Delete the run that the lease is about, with all that belongs to it, under this lease; with `due` only where every
+    run that follows it is among these.
 
     Raises DagsterRunNotFoundError, and RunOwnedError while it has an owner.
     """
     queries = sql.queries()
     with database.writing() as connection:
-        number = number_of(connection, run_id)
+        number = number_of(connection, lease.run_id)
         if due is not None:
-            children = [row[0] for row in connection.execute(queries["children"], (run_id,))]
+            children = [row[0] for row in connection.execute(queries["children"], (lease.run_id,))]
             if retention.is_needed(children, due):
                 return False
         # From here on nobody else may write the run: a log that is half gone must not be resumed.
-        leases.take(connection, run_id, number, owner, lease_duration)
+        leases.take(connection, number, lease)
     while True:
         # A long log goes piece by piece, so that other writers get their turn; the run's row goes last.
         with database.writing() as connection:

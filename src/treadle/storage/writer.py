@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +196,7 @@ class SqliteWriter:
         self._run = run
         self.owner = owner
         self._listeners = listeners
+        self._clock = store.clock
         self._is_in_memory = store.is_in_memory
         #: only appended to, and cut off at the front by who commits, which is safe without a lock
         self.buffer: list[Item] = []
@@ -205,6 +205,8 @@ class SqliteWriter:
         self.steps: dict[str, Step] = {}
         self.commit_lock = threading.Lock()
         self.is_closed = False
+        #: in memory: somebody else has taken the run
+        self.is_lost = False
         self.pid = os.getpid()
         #: step key -> bytes of what user code has said in it so far
         self._said: dict[str | None, int] = {}
@@ -219,7 +221,7 @@ class SqliteWriter:
         kind = event.event_type_value
         if kind in _TOLD and self._is_too_much(event.step_key, len(codec.encode_event(event, self._run) or b"")):
             return
-        at = time.time()
+        at = self._clock()
         self.buffer.append((at, event))
         if kind in STATUS_AFTER:
             self._run = self._run.with_status(STATUS_AFTER[kind])
@@ -232,7 +234,7 @@ class SqliteWriter:
             self._take_message(level, text, step_key, traceback)
 
     def _take_message(self, level: int, text: str, step_key: str | None, traceback: str | None) -> None:
-        at = time.time()
+        at = self._clock()
         self.buffer.append((at, (level, text, step_key, traceback)))
         if self._listeners:
             self._tell(sql.message_entry(self._run, at, level, text, traceback, step_key))
@@ -270,6 +272,8 @@ class SqliteWriter:
 
     def commit(self) -> None:
         """Write all that was appended, in one transaction. In memory it stays where it is until somebody asks for it."""
+        if self.buffer and self.is_lost:
+            raise self.lost()
         if self.buffer and not self._is_in_memory:
             self._store.write_out(self)
 
