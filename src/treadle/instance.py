@@ -27,6 +27,7 @@ from treadle.payloads import EngineEventData
 from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResult, RunRecord
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
 from treadle.settings import Settings
+from treadle.storage.leases import LeaseTerms
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import RunWriter, StepSummary, Store
 
@@ -126,7 +127,7 @@ class DagsterInstance:
             own.database_folder / _DATABASE,
             durability=own.durability,
             max_step_log=own.max_step_log,
-            lease_duration=own.lease_duration,
+            terms=LeaseTerms(own.lease_duration),
         )
         return DagsterInstance(store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
 

@@ -35,6 +35,7 @@ from treadle.payloads import (
 )
 from treadle.records import EventRecordsFilter
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, make_run_id
+from treadle.storage.leases import LeaseTerms
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import Owner, StepState, Store
 
@@ -423,7 +424,7 @@ def owner(pid: int = 1, host: str = "elsewhere", token: str = "t") -> Owner:
 
 
 def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: Backend) -> None:
-    theirs = shared.store(make_owner=owner, lease_duration=0.2, heartbeat=60)
+    theirs = shared.store(terms=LeaseTerms(0.2, heartbeat=60, make_owner=owner))
     run, writer = begun(theirs)
     store = shared.store()
     with pytest.raises(RunOwnedError, match="process 1 on elsewhere"):
@@ -445,7 +446,7 @@ def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: 
 
 
 def test_owner_that_is_at_work_renews_its_lease_in_time_however_short_it_is(shared: Backend) -> None:
-    theirs = shared.store(make_owner=owner, lease_duration=1.0)
+    theirs = shared.store(terms=LeaseTerms(1.0, make_owner=owner))
     run, writer = begun(theirs)
     first = theirs.lease(run.run_id)
     assert first is not None

@@ -27,6 +27,7 @@ from treadle.events import DagsterEventType as T
 from treadle.events import run_event
 from treadle.records import EventLogRecord
 from treadle.runs import FINISHED_STATUSES, STATUS_AFTER, DagsterRun, DagsterRunStatus, make_run_id
+from treadle.storage.leases import LeaseTerms
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import Owner
 
@@ -105,9 +106,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def make_store(self) -> SqliteStore:
         path = Path(self.folder, "treadle.db") if self.is_shared else None
-        return SqliteStore(
-            path, lease_duration=DURATION, heartbeat=math.inf, clock=lambda: self.now, make_owner=self.make_owner
-        )
+        return SqliteStore(path, terms=LeaseTerms(DURATION, math.inf, lambda: self.now, self.make_owner))
 
     def make_owner(self) -> Owner:
         self.owners += 1

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import StoreError
 
 if TYPE_CHECKING:
+    from treadle.storage.leases import LeaseTerms
     from treadle.storage.writer import SqliteWriter
 
 #: seconds that an entry of a log may wait for company
@@ -32,13 +33,12 @@ class Keeper:
         self,
         renew: Callable[[Collection[SqliteWriter]], None],
         writers: Mapping[str, SqliteWriter],
-        heartbeat: float,
-        clock: Callable[[], float],
+        terms: LeaseTerms,
     ) -> None:
         self._renew = renew
         self._writers = writers
-        self._heartbeat = heartbeat
-        self._clock = clock
+        self._heartbeat = min(HEARTBEAT, terms.duration / 5) if terms.heartbeat is None else terms.heartbeat
+        self._clock = terms.clock
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -27,6 +29,18 @@ def make_owner() -> Owner:
     """This process, with a token that no other owner has."""
     pid = os.getpid()
     return Owner(_host(), _boot(), pid, _start_of(pid) or 0, uuid.uuid4().hex)
+
+
+class LeaseTerms(NamedTuple):
+    """On what terms a store keeps leases; all but the first are for tests, which play several processes in one."""
+
+    #: seconds for which an owner on another host may be silent before it counts as dead
+    duration: float = 15.0
+    #: seconds between two renewals; None for as often as the duration asks for. `math.inf` is for never, and then nothing is
+    #: committed by itself either
+    heartbeat: float | None = None
+    clock: Callable[[], float] = time.time
+    make_owner: Callable[[], Owner] = make_owner
 
 
 def is_alive(lease: Lease, now: float, host: str | None = None) -> bool:

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
 from treadle.storage import leases, retention, sql, upkeep
-from treadle.storage.keeper import HEARTBEAT, Keeper
+from treadle.storage.keeper import Keeper
 from treadle.storage.store import Collected, Lease, Owner, StepSummary
 from treadle.storage.writer import Batch, SqliteWriter
 
@@ -41,16 +40,14 @@ if TYPE_CHECKING:
 
 #: bytes of messages that one step may log
 MAX_STEP_LOG = 10_000_000
-LEASE_DURATION = 15.0
+LEASE_TERMS = leases.LeaseTerms()
 
 
 class SqliteStore:
     """Runs and logs in an SQLite file, or in memory where `path` is None.
 
     `durability` is `normal`, which survives the death of any process, or `full`, which survives a loss of power too;
-    `max_step_log` bounds what one step may log, in bytes; `lease_duration` is how long an owner on another host may be silent
-    before it counts as dead, in seconds, and `heartbeat` how often a lease is renewed: `math.inf` for never, and then nothing
-    is committed by itself either. `clock` and `make_owner` are for tests, which play several processes in one.
+    `max_step_log` bounds what one step may log, in bytes; `terms` say when an owner of a run counts as dead.
     """
 
     def __init__(
@@ -59,17 +56,13 @@ class SqliteStore:
         *,
         durability: str = "normal",
         max_step_log: int = MAX_STEP_LOG,
-        lease_duration: float = LEASE_DURATION,
-        heartbeat: float | None = None,
-        clock: Callable[[], float] = time.time,
-        make_owner: Callable[[], Owner] = leases.make_owner,
+        terms: leases.LeaseTerms = LEASE_TERMS,
     ) -> None:
         self.path = Path(path) if path is not None else None
         self.max_step_log = max_step_log
-        self.lease_duration = lease_duration
+        self.terms = terms
         self._durability = durability
-        self.clock = clock
-        self._make_owner = make_owner
+        self.clock = terms.clock
         self._database: Database | None = None
         self._opening = threading.Lock()
         #: by run id: writers that are open, and in memory those whose buffers are not in the database yet
@@ -78,8 +71,7 @@ class SqliteStore:
         #: in memory: runs that are not in the database yet, with the time at which they were added
         self._new_runs: dict[str, tuple[float, DagsterRun]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
-        heartbeat = min(HEARTBEAT, lease_duration / 5) if heartbeat is None else heartbeat
-        self._keeper = Keeper(self.renew, self._writers, heartbeat, clock)
+        self._keeper = Keeper(self.renew, self._writers, terms)
 
     # -- the database
 
@@ -223,7 +215,7 @@ class SqliteStore:
             self._settle()
             if run_id in self._writers:
                 raise leases.owned(run_id)
-        if not upkeep.delete_run(self._open(), self._new_lease(run_id, self._make_owner()), due):
+        if not upkeep.delete_run(self._open(), self._new_lease(run_id, self.terms.make_owner()), due):
             return False
         self._listeners.pop(run_id, None)
         return True
@@ -234,7 +226,7 @@ class SqliteStore:
         """The right to write a run's log, for this process; of several that ask at once exactly one gets it."""
         if self.is_in_memory:
             return self._open_writer_in_memory(self._known(run_id), steals=steals)
-        owner = self._make_owner()
+        owner = self.terms.make_owner()
         with self._writing() as connection:
             row = connection.execute(sql.queries()["run_by_id"], (run_id,)).fetchone()
             if row is None:
@@ -360,7 +352,7 @@ class SqliteStore:
         return None if row is None else sql.lease_of(run_id, row)
 
     def _new_lease(self, run_id: str, owner: Owner) -> Lease:
-        return Lease(run_id, owner, self.clock(), self.lease_duration)
+        return Lease(run_id, owner, self.clock(), self.terms.duration)
 
     def is_alive(self, lease: Lease) -> bool:
         """True while the lease's owner may be at work."""
