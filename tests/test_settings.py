@@ -80,6 +80,19 @@ def test_home_that_is_a_file_is_refused(place: Path, tmp_path: Path) -> None:
         find_home({}, place)
 
 
+def test_home_that_is_no_path_is_refused(place: Path) -> None:
+    for text, why in (
+        ("~nobody-at-all/x", "nobody knows the home folder"),
+        ("$NOT_SET_AT_ALL/x", "is not set in the env"),
+    ):
+        with pytest.raises(DagsterInvariantViolationError, match=f"TREADLE_HOME names .*{why}"):
+            find_home({"TREADLE_HOME": text}, place)
+    with pytest.raises(DagsterInvariantViolationError, match="may not be looked at: File name too long"):
+        find_home({"TREADLE_HOME": "/" + "x" * 5_000}, place)
+    with pytest.raises(DagsterInvariantViolationError, match="not the absolute path of a folder"):
+        find_home({"DAGSTER_HOME": "~nobody-at-all/x"}, place)
+
+
 def test_without_a_word_everything_has_its_default(tmp_path: Path) -> None:
     found = settings(tmp_path)
     assert (found.durability, found.max_age, found.max_runs) == ("normal", None, None)

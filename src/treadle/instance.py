@@ -20,7 +20,7 @@ import msgspec
 
 from treadle import later, records, settings
 from treadle.checks import check_optional
-from treadle.errors import CheckError, DagsterRunNotFoundError
+from treadle.errors import CheckError, DagsterRunNotFoundError, StoreError
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.names import AssetKey
 from treadle.payloads import EngineEventData
@@ -122,7 +122,12 @@ class DagsterInstance:
     @staticmethod
     def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
         own = settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The home {home} cannot be made: {error.strerror}. Make the folder, or name another one with TREADLE_HOME."
+            ) from error
         store = SqliteStore(
             own.database_folder / _DATABASE,
             durability=own.durability,

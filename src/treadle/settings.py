@@ -110,7 +110,13 @@ def _check_home(text: str, folder: Path, who: str) -> Path:
         path = (folder / _read_path(text)).resolve()
     except ValueError as error:
         raise DagsterInvariantViolationError(f"{who} names {text!r}: expected {error}.") from None
-    if path.exists() and not path.is_dir():
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise DagsterInvariantViolationError(
+            f"{who} names {path}, which may not be looked at: {error.strerror}. Name a folder that you may read and write."
+        ) from error
+    if is_file:
         raise DagsterInvariantViolationError(
             f"{who} names {path}, which is a file. A home is a folder; it is made when needed."
         )

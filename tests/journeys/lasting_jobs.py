@@ -203,3 +203,42 @@ def talks(context) -> int:
 @job(executor_def=in_process_executor)
 def talkative():
     last(talks())
+
+
+@op
+def big(size: int) -> bytes:
+    mark("big")
+    return bytes(size * 1_000_000)
+
+
+@op
+def total_size(data: bytes) -> int:
+    return len(data)
+
+
+@op
+def harm(x: int) -> int:
+    """Does to the home what the environment says."""
+    mark("harm")
+    home, what = Path(os.environ["TREADLE_HOME"]), os.environ.get("TREADLE_TEST_HARM", "")
+    store = [home / f"treadle.db{end}" for end in ("", "-wal", "-shm")]
+    if what == "delete store":
+        for path in store:
+            path.unlink()
+    elif what == "move store":
+        for path in store:
+            path.rename(path.with_name(f"moved-{path.name}"))
+    elif what == "file for folder":
+        (home / "storage").rename(home / "values")
+        (home / "storage").write_text("in the way")
+    return x
+
+
+@job(executor_def=in_process_executor)
+def harmed():
+    last(harm(start()))
+
+
+@job(executor_def=in_process_executor)
+def heavy():
+    total_size(big(start()))

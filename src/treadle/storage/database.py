@@ -127,6 +127,10 @@ class Database:
         with self.reading() as connection:
             return self.writes, connection.execute("PRAGMA data_version").fetchone()[0]
 
+    def distrust(self) -> None:
+        """Look at the next transaction whether the file is still there, however short it is since the last look."""
+        self._checked = -_CHECK_INTERVAL
+
     def close(self) -> None:
         """Close the connections. Again is fine; the next transaction opens them anew."""
         with self._lock, self._reading_lock:

@@ -287,6 +287,11 @@ class SqliteStore:
             writer.steps.update(batch.steps)
             del writer.buffer[:count]
 
+    def look_at_file(self) -> None:
+        """The next transaction sees to it that its file is still there. For the writer, at its end."""
+        if self._database is not None:
+            self._database.distrust()
+
     def release(self, writer: SqliteWriter) -> None:
         """A writer is done: give its lease up."""
         run_id = writer.run.run_id

@@ -289,6 +289,7 @@ class SqliteWriter:
         if self.is_closed:
             return
         try:
+            self._store.look_at_file()  # the last commit must not go into a file that was deleted a moment ago
             self.commit()
         finally:
             self.is_closed = True
