@@ -56,12 +56,15 @@ def _from_plain(kind: type[Any], value: Any) -> Any:
 _fast_encode = msgspec.json.Encoder(enc_hook=_to_plain, order=None).encode
 
 
+#: ints of more than 64 bits, halves of characters, keys that are no text, an object inside itself
+_REFUSED = (TypeError, ValueError, OverflowError, RecursionError)
+
+
 def to_json(value: Any) -> bytes:
     """JSON of a value; never raises. What JSON cannot hold becomes `{"$shown": text}`."""
     try:
         return _fast_encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # ints of more than 64 bits, halves of characters, keys that are no text, an object inside itself
+    except _REFUSED:
         return json.dumps(_plain(value), ensure_ascii=True).encode()
 
 
@@ -190,10 +193,15 @@ def encode_event(event: DagsterEvent, run: DagsterRun) -> bytes | None:
     if not is_canonical:
         more = _describe_more(event, run, message, more)
     if more is not _NOTHING_MORE:
-        return _bounded(payload, more)
+        return _bounded(to_json([payload, more]), payload, more)
     if payload is None:
         return None
-    written = _bounded(payload)
+    try:
+        written = _fast_encode(payload)
+    except _REFUSED:
+        written = to_json(payload)
+    if len(written) > LONGEST:
+        return _bounded(written, payload)
     return None if written == b"{}" and kind not in PAYLOADS else written
 
 
@@ -201,9 +209,8 @@ def encode_event(event: DagsterEvent, run: DagsterRun) -> bytes | None:
 LONGEST = 10_000_000
 
 
-def _bounded(value: Any, more: _More | None = None) -> bytes:
-    """JSON of what an entry says, with long texts and lists cut where it would be too long."""
-    written = to_json(value if more is None else [value, more])
+def _bounded(written: bytes, value: Any, more: _More | None = None) -> bytes:
+    """JSON of what an entry says, with long texts and lists cut where it is too long."""
     for text, items in _CUTS:
         if len(written) <= LONGEST:
             break
@@ -353,7 +360,8 @@ class _Message(msgspec.Struct, omit_defaults=True):
 
 def encode_message(level: int, text: str, traceback: str | None) -> bytes:
     """JSON of a message of user code."""
-    return _bounded(_Message(level, text, traceback))
+    message = _Message(level, text, traceback)
+    return _bounded(to_json(message), message)
 
 
 def decode_message(body: bytes | str) -> tuple[int, str, str | None]:

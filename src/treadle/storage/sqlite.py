@@ -277,12 +277,10 @@ class SqliteStore:
                 batch = Batch(writer.run, writer.number, writer.steps)
                 batch.take(writer.buffer[:count])
                 _insert_events(connection, batch, writer.number)
-                for key, step in batch.steps.items():
-                    if key not in writer.steps:
-                        connection.execute(queries["add_step"], (*step.facts(writer.number), key))
-                    elif step.is_changed:
-                        connection.execute(queries["change_step"], step.facts(writer.number))
-                if batch.change.is_any:
+                changed = [step.facts(writer.number) for step in batch.steps.values() if step.is_changed]
+                if changed:
+                    connection.executemany(queries["put_step"], changed)
+                if batch.change is not None:
                     connection.execute(queries["change_run"], batch.change.parameters(writer.number))
             writer.steps.update(batch.steps)
             del writer.buffer[:count]
@@ -340,7 +338,8 @@ class SqliteStore:
             batch = Batch(run, number, {})
             batch.take([(self.clock(), event)])
             _insert_events(connection, batch, number)
-            connection.execute(sql.queries()["change_run"], batch.change.parameters(number))
+            if batch.change is not None:
+                connection.execute(sql.queries()["change_run"], batch.change.parameters(number))
 
     def listen(self, run_id: str, callback: Callable[[EventLogEntry], Any]) -> None:
         """Call a function with every entry that a writer of this process takes for a run, in the thread that gives it."""

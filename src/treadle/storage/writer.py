@@ -45,8 +45,14 @@ TIMED = {
 _COUNTED = {_T.ASSET_MATERIALIZATION.value: "materializations", _T.STEP_EXPECTATION_RESULT.value: "expectations"}
 
 
-_FOLDED = frozenset((*_STARTS, *_ENDS, _UP_FOR_RETRY))
-_CHANGES = frozenset((*STATUS_AFTER, *TIMED, *_COUNTED))
+# What an event of a type does beyond its row: of most it is nothing, and then one look-up tells.
+_FOLDED, _CHANGES, _IS_MARKED = 1, 2, 4
+_DOES = {
+    kind: _FOLDED * (kind in _STARTS or kind in _ENDS or kind == _UP_FOR_RETRY)
+    + _CHANGES * (kind in STATUS_AFTER or kind in TIMED or kind in _COUNTED)
+    + _IS_MARKED * (kind in sql.MARKED)
+    for kind in (member.value for member in DagsterEventType)
+}
 
 
 class Step:
@@ -90,8 +96,8 @@ class Step:
         return made
 
     def facts(self, run: int) -> tuple[Any, ...]:
-        """What changes, and which row it is, for the query `change_step`; with the key behind it, for `add_step`."""
-        return self.op, self.state, self.attempts, self.started, self.ended, run, self.number
+        """What the query `put_step` writes."""
+        return self.op, self.state, self.attempts, self.started, self.ended, run, self.number, self.key
 
 
 class Change:
@@ -112,11 +118,6 @@ class Change:
         if kind in _COUNTED:
             self.counts[_COUNTED[kind]] += 1
 
-    @property
-    def is_any(self) -> bool:
-        """True where something changes."""
-        return bool(self.status or self.times or any(self.counts.values()))
-
     def parameters(self, run: int) -> tuple[Any, ...]:
         """For the query `change_run`."""
         times = (self.times.get(name) for name in ("enqueued", "launched", "started", "ended"))
@@ -129,7 +130,8 @@ class Batch:
     __slots__ = ("_known", "_next_step", "_number", "_run", "change", "events", "marked", "steps")
 
     def __init__(self, run: DagsterRun, number: int, steps: dict[str, Step]) -> None:
-        self.change = Change()
+        #: what changes in the run's own row, if anything does
+        self.change: Change | None = None
         self.events: list[tuple[Any, ...]] = []
         #: places in `events` of those that are to be found over all runs, with their types
         self.marked: list[tuple[int, str]] = []
@@ -141,30 +143,40 @@ class Batch:
 
     def take(self, items: Iterable[Item]) -> None:
         """Make the rows of these."""
-        run, number, steps, events = self._run, self._number, self.steps, self.events
-        encode = codec.encode_event
+        run, number, add, encode = self._run, self._number, self.events.append, codec.encode_event
+        key: str | None = None
+        step: Step | None = None
         for at, what in items:
-            if type(what) is tuple:
-                level, text, step_key, traceback = what
-                place = None if step_key is None else (steps.get(step_key) or self._open(step_key)).number
-                events.append((number, at, None, place, None, codec.encode_message(level, text, traceback).decode()))
+            is_message = type(what) is tuple
+            key_now = what[2] if is_message else what.step_key  # type: ignore[index, union-attr]
+            if key_now != key:
+                key = key_now
+                step = None if key is None else self.steps.get(key) or self._open(key)
+            place = None if step is None else step.number
+            if is_message:
+                level, text, _, traceback = what  # type: ignore[misc]
+                add((number, at, None, place, None, codec.encode_message(level, text, traceback).decode()))
                 continue
             assert not isinstance(what, tuple)
-            kind, key = what.event_type_value, what.step_key
-            place = None
-            if key is not None:
-                step = steps.get(key) or self._open(key)
-                if kind in _FOLDED:
-                    step.take(kind, at)
-                    if not step.is_named:
-                        step.op, step.is_named = codec.op_name(what), True
-                place = step.number
-            if kind in _CHANGES:
-                self.change.take(kind, at)
+            kind = what.event_type_value
+            if _DOES.get(kind):
+                self._do(kind, at, what, step)
             body = encode(what, run)
-            if kind in sql.MARKED:
-                self.marked.append((len(events), kind))
-            events.append((number, at, kind, place, what.pid, None if body is None else body.decode()))
+            add((number, at, kind, place, what.pid, None if body is None else body.decode()))
+
+    def _do(self, kind: str, at: float, event: DagsterEvent, step: Step | None) -> None:
+        """What an event does to the summaries, and to what is looked for over all runs."""
+        does = _DOES[kind]
+        if does & _FOLDED and step is not None:
+            step.take(kind, at)
+            if not step.is_named:
+                step.op, step.is_named = codec.op_name(event), True
+        if does & _CHANGES:
+            if self.change is None:
+                self.change = Change()
+            self.change.take(kind, at)
+        if does & _IS_MARKED:
+            self.marked.append((len(self.events), kind))
 
     def _open(self, key: str) -> Step:
         """The summary of a step that this commit is the first to mention; the writer's own changes when it is done."""

@@ -62,11 +62,11 @@ FROM steps s JOIN runs r ON r.id = s.run WHERE r.run_id = ? ORDER BY s.number;
 -- All that a writer of the run has to know.
 SELECT number, key, op, state, attempts, started, ended FROM steps WHERE run = ? ORDER BY number;
 
--- name: add_step
-INSERT INTO steps (op, state, attempts, started, ended, run, number, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
-
--- name: change_step
-UPDATE steps SET op = ?, state = ?, attempts = ?, started = ?, ended = ? WHERE run = ? AND number = ?;
+-- name: put_step
+-- The summary of a step, new or changed.
+INSERT INTO steps (op, state, attempts, started, ended, run, number, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, number) DO UPDATE SET
+    op = excluded.op, state = excluded.state, attempts = excluded.attempts, started = excluded.started, ended = excluded.ended;
 
 -- name: standings
 -- What retention goes by, of all runs in the order in which they were added.
