@@ -10,6 +10,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from html import escape
 from pathlib import Path
 
@@ -29,7 +30,9 @@ _CODE = re.compile(r"\x1b\[([0-9;]*)m")
 def run_on_terminal(command: list[str]) -> str:
     """What a command prints when its output is a terminal of 110 columns."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": "110", "TERM": "xterm-256color"}
+    # the run is kept, with its values, in a home that nobody needs afterwards
+    home = tempfile.TemporaryDirectory()
+    env = {**os.environ, "COLUMNS": "110", "TERM": "xterm-256color", "TREADLE_HOME": home.name}
     child = subprocess.Popen(command, stdout=theirs, stderr=theirs, cwd=ROOT, env=env)
     os.close(theirs)
     parts = []
@@ -41,7 +44,9 @@ def run_on_terminal(command: list[str]) -> str:
         if not part:
             break
         parts.append(part)
-    if child.wait() != 0:
+    is_failed = child.wait() != 0
+    home.cleanup()
+    if is_failed:
         raise SystemExit(f"{command} failed:\n{b''.join(parts).decode()}")
     return b"".join(parts).decode().replace("\r\n", "\n")
 

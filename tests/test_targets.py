@@ -193,7 +193,10 @@ def test_folder_is_refused_with_its_files(project: Project) -> None:
 
 def test_file_that_is_not_python_is_refused(project: Project) -> None:
     project.write("flights.yaml", "")
-    assert project.refusal("flights.yaml") == '"flights.yaml" is not a Python file: its name does not end in ".py".'
+    assert (
+        project.refusal("flights.yaml")
+        == '"flights.yaml" is not a Python file: its name does not end in ".py". Name one that does, or rename it.'
+    )
 
 
 def test_missing_module_suggests_the_nearest(project: Project) -> None:

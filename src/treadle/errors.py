@@ -371,12 +371,27 @@ class ParameterCheckError(CheckError):
 
 
 class ChildProcessCrashException(Exception):
-    """A child process ended without saying how its step went."""
+    """A child process ended without saying how its step went. A negative exit code is the number of a signal."""
 
     def __init__(self, pid: int | None = None, exit_code: int | None = None) -> None:
-        super().__init__(f"Process {pid} ended with exit code {exit_code}.")
+        if exit_code is None:
+            how = "ended, and nobody knows how"
+        elif exit_code >= 0:
+            how = f"ended with exit code {exit_code}"
+        else:
+            how = f"was ended by signal {-exit_code}{_signal_name(-exit_code)}"
+        hint = ""
+        if exit_code == -9:
+            hint = " Possibly out of memory: the system kills the process that has most of it. Or somebody killed it."
+        super().__init__(f"Process {pid} {how}.{hint}")
         self.pid = pid
         self.exit_code = exit_code
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    return f" ({signal.Signals(number).name})" if number in {each.value for each in signal.Signals} else ""
 
 
 # -- warnings --------------------------------------------------------------------------------------------------

@@ -126,7 +126,8 @@ class DagsterInstance:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"The home {home} cannot be made: {error.strerror}. Make the folder, or name another one with TREADLE_HOME."
+                f"The home {home} of the instance cannot be made: {error.strerror}. Make that possible, or name another home with "
+                f"TREADLE_HOME."
             ) from error
         store = SqliteStore(
             own.database_folder / _DATABASE,

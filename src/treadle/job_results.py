@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.engine.stored import StoredValues
 from treadle.errors import DagsterInvariantViolationError
 from treadle.events import DagsterEvent
+from treadle.plan.model import split_step_key
 from treadle.results import ExecutionResult
 
 if TYPE_CHECKING:
@@ -78,4 +79,13 @@ class JobExecutionResult(ExecutionResult):
         return super().output_value(output_name)
 
     def _explain_missing(self, path: str, output_name: str) -> str:
-        return f"Did not find result {output_name} in node {path}. {self._explain_state(path)}"
+        run = self.dagster_run
+        keys = run.step_keys_to_execute
+        if keys is not None and all(split_step_key(key)[0] != path for key in keys):
+            state = (
+                f"This run has executed steps of another run again, and {path} was not among them: {', '.join(keys)}. What it gave "
+                f"is in the run {run.parent_run_id}, or in those that it follows."
+            )
+        else:
+            state = self._explain_state(path)
+        return f"Did not find result {output_name} in node {path}. {state}"

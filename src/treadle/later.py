@@ -134,10 +134,7 @@ class LaterStageWarning(UserWarning):
 
 
 def _sentence(what: str, part: str) -> str:
-    return (
-        f"{what} is not in Treadle yet: {_STAGE_OF.get(part, part)} in a later version; this one runs ops, graphs and "
-        f"jobs in this process."
-    )
+    return f"{what} is not in Treadle yet: {_STAGE_OF.get(part, part)} in a later version; this one runs ops, graphs and jobs."
 
 
 def refuse(what: str, part: str, advice: str = "") -> NoReturn:
@@ -150,6 +147,7 @@ def refuse(what: str, part: str, advice: str = "") -> NoReturn:
 
 #: parameters of today's definitions that belong to later stages
 _PARAMETERS = {
+    "asset_selection": "AssetSelection",
     "partitions_def": "PartitionsDefinition",
     "partition_key": "PartitionsDefinition",
     "automation_condition": "AutomationCondition",

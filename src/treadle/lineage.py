@@ -32,7 +32,8 @@ class ReexecutionOptions:
         check_param(parent_run_id, str, "parent_run_id", "ReexecutionOptions")
         if isinstance(step_selection, str) or not all(isinstance(text, str) for text in step_selection or ()):
             raise CheckError(
-                f'ReexecutionOptions: Param "step_selection" is not a list of str. Got {step_selection!r}.'
+                f'ReexecutionOptions: Param "step_selection" is not a list of str. Got {step_selection!r}. Write for example '
+                f'["total", "work[a]+"].'
             )
         self.parent_run_id = parent_run_id
         self.step_selection = list(step_selection or ())
@@ -58,7 +59,8 @@ def find_parent(instance: DagsterInstance, again: ReexecutionOptions) -> Dagster
     parent = instance.get_run_by_id(again.parent_run_id)
     if parent is None:
         raise CheckError(
-            f"ReexecutionOptions: no run with id {again.parent_run_id} was found on this instance, so it cannot be executed again."
+            f"ReexecutionOptions: no run with id {again.parent_run_id} was found on this instance, so it cannot be executed "
+            f"again. `treadle runs` lists those of the home, and TREADLE_HOME names another one."
         )
     is_over = parent.is_failure_or_canceled or instance.is_interrupted(parent.run_id)
     if again.is_from_failure and not is_over:

@@ -7,7 +7,6 @@ each step of that lives elsewhere. Nothing is run before `JobRun.events` is aske
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from treadle.definitions.job import JobDefinition
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.tags import read_tags
-from treadle.engine.driver import Driver, Executor
+from treadle.engine.driver import Driver
 from treadle.engine.machine import Machine
 from treadle.engine.stored import StoredValues
 from treadle.engine.workplace import Workplace
@@ -31,12 +30,12 @@ from treadle.errors import (
     DagsterError,
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
+    DagsterSubprocessError,
     ParameterCheckError,
-    TreadleExecutorWarning,
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
-from treadle.executors.local import InProcessExecutor
+from treadle.executors.choice import check_requirements, limit_of, make_executor
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
@@ -115,8 +114,9 @@ class JobRun:
         execution = setup.execution
         machine = Machine(
             setup.plan,
-            limit=1,
-            stops_at_failure=conduct.raise_on_error,
+            limit=limit_of(execution),
+            # elsewhere other steps are under way when one fails: they are let finish
+            stops_at_failure=conduct.raise_on_error and execution.engine == IN_PROCESS,
             past=setup.past,
             needs_success=execution.needs_success,
         )
@@ -127,19 +127,18 @@ class JobRun:
             setup.input_values,
             retries_enabled=execution.retries_enabled,
         )
-        if execution.engine != IN_PROCESS:
-            self.place.remark = _tell_in_process(job, execution.engine)
         if not conduct.captures:
             self.place.captured = None
         if run.step_keys_to_execute is not None:
             self.place.step_keys = list(run.step_keys_to_execute)
-        executor: Executor = InProcessExecutor(self.place)
+        executor = make_executor(execution, self.place)
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
         self.place.announce = self.driver.hear
 
     @classmethod
     def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
         """Record a new run, and get it ready."""
+        check_requirements(setup.execution, setup.job, setup.run, instance)
         instance.add_run(setup.run)
         writer = instance.open_writer(setup.run.run_id)
         try:
@@ -154,7 +153,15 @@ class JobRun:
 
     def raise_error(self) -> None:
         """Raise what made the run fail, as its author raised it."""
-        error = self.place.interrupt or self.driver.error or self.place.first_error
+        driver = self.driver
+        error = driver.executor.interrupt or driver.error or self.place.first_error
+        if error is None and driver.first_failure is not None:
+            # The step failed in another process: what it raised is here as text alone.
+            failure: Any = driver.first_failure.event_specific_data
+            error = DagsterSubprocessError(
+                f"Steps failed: {driver.machine.failed}. The first, in a process of its own:\n{failure.error.to_string()}",
+                subprocess_error_infos=[failure.error],
+            )
         if error is not None:
             raise hide_own_frames(error)
 
@@ -283,17 +290,6 @@ def _execution_in_process(job: JobDefinition, config: ResolvedConfig) -> Executi
     ]
     is_disabled = any("disabled" in each["retries"] for each in found if isinstance(each.get("retries"), Mapping))
     return Execution(retries_enabled=not is_disabled)
-
-
-def _tell_in_process(job: JobDefinition, engine: str) -> str:
-    """Degradation is loud: a warning, and a word in the log."""
-    remark = f'the {engine} executor is not in this version of Treadle: the steps of "{job.name}" run in this process'
-    warnings.warn(
-        f"{remark[0].upper()}{remark[1:]}. Choose in_process to be rid of this warning.",
-        TreadleExecutorWarning,
-        stacklevel=5,
-    )
-    return remark
 
 
 def _check_options(options: RunOptions, what: str) -> None:

@@ -33,6 +33,7 @@ from treadle.errors import (
     TreadleByValueWarning,
 )
 from treadle.introspect import MISSING, read_signature
+from treadle.names import nearest
 from treadle.targets import Target, find_job, import_file, import_module, load_job
 
 #: the forms of a pointer
@@ -91,7 +92,9 @@ class ReconstructableRepository(msgspec.Struct, frozen=True):
         module = import_file(self.place, directory) if self.kind == _FILE else _import(self.place, directory)
         found = getattr(module, self.attribute, MISSING)
         if found is MISSING:
-            raise DagsterInvariantViolationError(f"{self.attribute} not found in module {self.place}.")
+            raise DagsterInvariantViolationError(
+                f"{self.attribute} not found in module {self.place}.{nearest(self.attribute, vars(module))}"
+            )
         if self.kind == _CALL:
             args, kwargs = json.loads(self.arguments)
             return found(*args, **kwargs)
@@ -122,7 +125,9 @@ class ReconstructableJob(msgspec.Struct, frozen=True):
     ) -> ReconstructableJob:
         """The recipe of the job with only the selected ops."""
         if op_selection is not None and isinstance(op_selection, str):
-            raise ParameterCheckError(f'get_subset: Param "op_selection" is not a list of str. Got {op_selection!r}.')
+            raise ParameterCheckError(
+                f'get_subset: Param "op_selection" is not a list of str. Got {op_selection!r}. Write [{op_selection!r}].'
+            )
         return msgspec.structs.replace(self, op_selection=frozenset(op_selection) if op_selection else None)
 
     def describe(self) -> str:
@@ -180,7 +185,8 @@ def _import(name: str, directory: Path) -> types.ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise DagsterImportError(
-            f'The module "{name}" of a job cannot be imported from {directory}: {type(error).__name__}: {error}'
+            f'The module "{name}" of a job cannot be imported from {directory}: {type(error).__name__}: {error}. Run from the '
+            f"folder that has it, or give reconstructor_working_directory."
         ) from error
 
 
@@ -290,10 +296,26 @@ def _by_value(job: JobDefinition) -> ReconstructableRepository:
     except Exception as error:
         raise DagsterInvariantViolationError(
             f'The job "{job.name}" is defined in an interactive session, and cannot be handed to other processes: '
-            f"{type(error).__name__}: {error}. Put it into a module, or keep what cannot be pickled out of it; a resource can make "
-            f"it where it is needed."
+            f"{_culprit(job)}{type(error).__name__}: {error}. Put it into a module, or keep what cannot be pickled out of it; a "
+            f"resource can make it where it is needed."
         ) from error
     return ReconstructableRepository(_VALUE, value=base64.b64encode(pickled).decode())
+
+
+def _culprit(job: JobDefinition) -> str:
+    """Which op, or which resource, cannot be pickled by itself."""
+    import cloudpickle
+
+    parts: list[tuple[str, Any]] = [
+        (f'op "{wired.definition.name}"', wired.definition) for wired in job.wiring.ops.values()
+    ]
+    parts += [(f'resource "{key}"', definition) for key, definition in job.resource_defs.items()]
+    for what, part in parts:
+        try:
+            cloudpickle.dumps(part)
+        except Exception:  # noqa: BLE001 - whatever the pickling of a user's object raises
+            return f"{what}, "
+    return ""
 
 
 def _unpickle(value: str) -> JobDefinition:
@@ -303,8 +325,8 @@ def _unpickle(value: str) -> JobDefinition:
         job = cloudpickle.loads(base64.b64decode(value))
     except Exception as error:
         raise DagsterImportError(
-            f"A job that was handed on by value cannot be read here: {type(error).__name__}: {error}. It needs the Python and "
-            f"the packages that it was made with."
+            f"A job that was handed on by value cannot be read here, with the Python and the packages of this process: "
+            f"{type(error).__name__}: {str(error).rstrip('.')}. Use those that it was made with, or put the job into a module."
         ) from error
     return _job_of(job, "a job by value")
 
@@ -323,16 +345,21 @@ def build_reconstructable_job(
     """
     if reconstructable_args is not None and not isinstance(reconstructable_args, tuple):
         raise ParameterCheckError(
-            f'build_reconstructable_job: Param "reconstructable_args" is not a tuple. Got {reconstructable_args!r}.'
+            f'build_reconstructable_job: Param "reconstructable_args" is not a tuple. Got {reconstructable_args!r}. Write for '
+            f"example (3,)."
         )
     if reconstructable_kwargs is not None and not isinstance(reconstructable_kwargs, Mapping):
         raise ParameterCheckError(
-            f'build_reconstructable_job: Param "reconstructable_kwargs" is not a dict. Got {reconstructable_kwargs!r}.'
+            f'build_reconstructable_job: Param "reconstructable_kwargs" is not a dict. Got {reconstructable_kwargs!r}. '
+            f'Write for example {{"rows": 3}}.'
         )
     try:
         arguments = json.dumps([list(reconstructable_args or ()), dict(reconstructable_kwargs or {})])
     except (TypeError, ValueError) as error:
-        raise ParameterCheckError(f"build_reconstructable_job: JSON cannot hold these arguments: {error}.") from error
+        raise ParameterCheckError(
+            f"build_reconstructable_job: JSON cannot hold these arguments: {error}. Give None, bool, int, float, str, lists and "
+            f"dicts, and have the function make the rest."
+        ) from error
     repository = ReconstructableRepository(
         _CALL, reconstructor_module_name, reconstructor_function_name, reconstructor_working_directory, arguments
     )

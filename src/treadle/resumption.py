@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from treadle import codec, lineage
-from treadle.checks import check_param
+from treadle.checks import check_param, show
 from treadle.definitions.artifacts import sweep
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
@@ -26,6 +26,7 @@ from treadle.errors import (
 )
 from treadle.events import DagsterEvent
 from treadle.instance import DagsterInstance
+from treadle.introspect import MISSING
 from treadle.job_results import JobExecutionResult
 from treadle.plan.compile import compile_plan
 from treadle.plan.model import Past
@@ -107,10 +108,22 @@ def check_same(run: DagsterRun, job: JobDefinition, config: ResolvedConfig) -> N
         ("run config", run.run_config, given.run_config),
     ):
         if was != now:
+            at, was_there, is_given = _first_difference(what, was, now)
             raise DagsterRunAlreadyExists(
-                f"A run with id {run.run_id} exists already, and it is another: its {what} is {was!r}, and {now!r} was given. Give "
-                f"the id only to the run that it belongs to, or leave it out."
+                f"A run with id {run.run_id} exists already, and it is another: its {at} is {was_there}, and {is_given} was given. "
+                f"Give the id only to the run that it belongs to, or leave it out."
             )
+
+
+def _first_difference(what: str, was: Any, now: Any, way: tuple[str, ...] = ()) -> tuple[str, str, str]:
+    """Where two values differ first, as `run config at ops.load`, and what stands there in each."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in {**was, **now}:
+            one, other = was.get(key, MISSING), now.get(key, MISSING)
+            if one is MISSING or other is MISSING or one != other:
+                return _first_difference(what, one, other, (*way, str(key)))
+    shown = ["nothing" if value is MISSING else show(value) for value in (was, now)]
+    return f"{what} at {'.'.join(way)}" if way else what, shown[0], shown[1]
 
 
 def prepare(
@@ -149,7 +162,9 @@ def _find(instance: DagsterInstance, run_id: str) -> DagsterRun:
     run = instance.get_run_by_id(run_id)
     if run is None:
         raise DagsterRunNotFoundError(
-            f"No run with id {run_id} on this instance ({instance.root_directory}).", invalid_run_id=run_id
+            f"No run with id {run_id} on this instance ({instance.root_directory}). `treadle runs` lists those that are there; "
+            f"TREADLE_HOME names another home.",
+            invalid_run_id=run_id,
         )
     if run.is_finished:
         advice = (

@@ -108,7 +108,9 @@ def _check_file(place: str, path: Path) -> None:
     if path.is_dir():
         raise _folder_named(place, path)
     if path.exists():
-        raise DagsterCodeNotFoundError(f'"{place}" is not a Python file: its name does not end in ".py".')
+        raise DagsterCodeNotFoundError(
+            f'"{place}" is not a Python file: its name does not end in ".py". Name one that does, or rename it.'
+        )
     if not path.parent.is_dir():
         raise DagsterCodeNotFoundError(f'"{place}" does not exist, and neither does its folder "{path.parent}".')
     files = _python_files(path.parent)

@@ -31,8 +31,17 @@ def code_of(page: Path) -> str:
 
 
 def links_of(page: Path) -> list[str]:
-    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
-    return [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith("#")]
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose_of(page)) if "://" not in target]
+
+
+def prose_of(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.*)$", prose_of(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
@@ -48,5 +57,11 @@ def test_code_of_the_page_runs(page: Path, tmp_path: Path) -> None:
 
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "compat").rglob("*.md")]
-    dead = [f"{page.name}: {link}" for page in pages for link in links_of(page) if not (page.parent / link).exists()]
+    dead = []
+    for page in pages:
+        for link in links_of(page):
+            path, _, heading = link.partition("#")
+            target = page.parent / path if path else page
+            is_dead = not target.exists() or (heading and target.suffix == ".md" and heading not in anchors_of(target))
+            dead += [f"{page.name}: {link}"] if is_dead else []
     assert dead == []

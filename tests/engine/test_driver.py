@@ -41,6 +41,10 @@ class Scripted:
         return self.pending.pop(0) if self.pending else None
 
     starts_in_place = True
+    failure: BaseException | None = None
+
+    def has_room(self, count: int) -> bool:
+        return True
 
     def announce(self, order: Launch) -> None:
         return None

@@ -211,7 +211,7 @@ def test_home_that_cannot_be_made_is_told(home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TREADLE_HOME", str(home / "below"))
     done = run()
     assert done.returncode == 2
-    assert f"The home {home}/below cannot be made: Not a directory. Make the folder, or name another" in done.stderr
+    assert f"The home {home}/below of the instance cannot be made: Not a directory. Make that possible" in done.stderr
 
 
 def test_home_that_may_only_be_read_shows_its_runs_and_takes_none(home: Path, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.messages import calls, configs, definitions, loading, running, wiring
+from tests.messages import calls, configs, definitions, lasting, loading, running, wiring
 from tests.messages.catalogue import CASES, NOTHING, Case, read, told_by, write
 
 SNAPSHOT = Path(__file__).with_name("messages.txt")
 #: in the order in which a user meets them
-ORDER = [module.__name__ for module in (definitions, wiring, configs, running, calls, loading)]
+ORDER = [module.__name__ for module in (definitions, wiring, configs, running, calls, loading, lasting)]
 CASES.sort(key=lambda case: ORDER.index(case.do.__module__))
 
 if os.environ.get("TREADLE_UPDATE_MESSAGES"):

@@ -28,7 +28,6 @@ def _run(given: list[str]) -> int:
 
     from treadle.cli.commands import treadle
     from treadle.cli.exits import Exit
-    from treadle.errors import DagsterEventLogInvalidForRun, StoreError
 
     try:
         ended = treadle.main(given, prog_name="treadle", standalone_mode=False)
@@ -38,7 +37,11 @@ def _run(given: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (StoreError, DagsterEventLogInvalidForRun) as error:  # where a command has nothing of its own to say of it
-        click.echo(f"Error: {error}", err=True)
+    except Exception as error:
+        from treadle.errors import DagsterEventLogInvalidForRun, StoreError  # no command needs them to begin
+
+        if not isinstance(error, (StoreError, DagsterEventLogInvalidForRun)):
+            raise
+        click.echo(f"Error: {error}", err=True)  # where a command has nothing of its own to say of it
         return Exit.MISUSED
     return ended if isinstance(ended, int) else Exit.SUCCESS

@@ -36,7 +36,8 @@ def command() -> int:
                     problems.append(str(error))
     for problem in problems:
         click.echo(problem)
-    click.echo(f"{len(known)} runs and {values} stored values read: {len(problems) or 'nothing'} damaged.")
+    runs = f"{len(known)} run{'' if len(known) == 1 else 's'}"
+    click.echo(f"{runs} and {values} stored values read: {len(problems) or 'nothing'} damaged.")
     return Exit.RUN_FAILED if problems else Exit.SUCCESS
 
 

@@ -5,20 +5,16 @@ What may be resumed, and where it goes on, is resumption's business.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from treadle.cli.exits import Exit, Refusal
-from treadle.cli.run import open_instance, read_detail, show_run
-from treadle.cli.tracebacks import tell_error
+from treadle.cli.run import frames_of, open_instance, read_detail, show_run
 from treadle.errors import (
     CheckError,
     DagsterCodeNotFoundError,
     DagsterError,
     DagsterImportError,
     DagsterInvalidConfigError,
-    error_info,
 )
 from treadle.instance import DagsterInstance
 from treadle.preparation import Conduct
@@ -41,7 +37,7 @@ def command(run_id: str, force: bool, quiet: bool, verbose: bool) -> int:
     """
     detail = read_detail(quiet, verbose)
     with open_instance() as instance:
-        resumption = take_over(instance, find_run(instance, run_id), force)
+        resumption = take_over(instance, run_id, force)
         run = resumption.run.setup.run
         done = sum(event.is_step_success for event in resumption.before)
         headline = f"Resuming {run.job_name} (run {run.run_id}): {done} step{'' if done == 1 else 's'} done before"
@@ -64,15 +60,17 @@ def find_run(instance: DagsterInstance, text: str) -> str:
     raise Refusal(Exit.MISUSED, f"{len(found)} runs begin with {text}: {listed}. Give more of the id.")
 
 
-def take_over(instance: DagsterInstance, run_id: str, force: bool) -> Resumption:
-    """The run, ready to go on, or a refusal that says why it cannot."""
+def take_over(instance: DagsterInstance, text: str, force: bool) -> Resumption:
+    """The run that is meant, ready to go on, or a refusal that says why it cannot."""
     try:
-        return prepare(run_id, instance, Conduct(is_quiet=True), force=force)
+        return prepare(find_run(instance, text), instance, Conduct(is_quiet=True), force=force)
     except (DagsterCodeNotFoundError, DagsterImportError) as error:
-        cause = tell_error(error_info(error.__cause__), folder=str(Path.cwd())) if error.__cause__ is not None else []
-        raise Refusal(
-            Exit.NOT_LOADED, "\n".join([f"The job of the run cannot be made again. {error}", *cause])
-        ) from error
+        lines = [
+            f"The job of the run cannot be made again. {error}",
+            *frames_of(error.__cause__),
+            "Put back what has changed; or go on from Python: resume_run(run_id, instance=..., job=...).",
+        ]
+        raise Refusal(Exit.NOT_LOADED, "\n".join(lines)) from error
     except DagsterInvalidConfigError as error:
         raise Refusal(Exit.MISUSED, str(error)) from error
     except (DagsterError, CheckError) as error:

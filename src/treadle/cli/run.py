@@ -6,10 +6,11 @@ Each way in which that can go wrong has its exit code and is told without a trac
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from treadle.errors import (
     DagsterError,
     DagsterImportError,
     DagsterInvalidConfigError,
+    DagsterRunAlreadyExists,
     DagsterUserCodeExecutionError,
+    RunOwnedError,
     StoreError,
     error_info,
 )
@@ -34,7 +37,7 @@ from treadle.instance import DagsterInstance
 from treadle.preparation import Conduct, JobRun, RunOptions, Setup, set_up_stored
 from treadle.recipes import ReconstructableJob, recipe_for
 from treadle.resumption import check_same, prepare
-from treadle.runs import DagsterRun
+from treadle.runs import DagsterRun, check_run_id
 
 _EPILOG = "Exit codes: 0 success, 1 the run failed, 2 usage or config error, 3 the job could not be loaded."
 
@@ -60,7 +63,7 @@ def command(target: str, files: Sequence[str], settings: Sequence[str], tags: Se
     Of several -c files the later one wins, value by value; --set comes last.
     """
     detail = read_detail(more["quiet"], more["verbose"])
-    options = RunOptions(tags=read_tags(tags), run_id=more["run_id"])
+    options = RunOptions(tags=read_tags(tags), run_id=read_run_id(more["run_id"]))
     config = read_config(files, settings)
     return run_job(load(target), config, options, detail)
 
@@ -86,6 +89,14 @@ def read_tags(texts: Sequence[str]) -> dict[str, str]:
     return tags
 
 
+def read_run_id(text: str | None) -> str | None:
+    """The id that a user wants for the run."""
+    try:
+        return None if text is None else check_run_id(text)
+    except CheckError as error:
+        raise click.UsageError(f"--run-id {text}: {error}") from error
+
+
 def read_config(files: Sequence[str], settings: Sequence[str]) -> PlacedConfig:
     """The files and settings as one config."""
     try:
@@ -100,13 +111,13 @@ def load(target: str) -> ReconstructableJob:
         recipe = recipe_for(target)
         recipe.get_definition()
     except (DagsterCodeNotFoundError, DagsterImportError) as error:
-        raise Refusal(Exit.NOT_LOADED, "\n".join([str(error), *_frames_of(error.__cause__)])) from error
+        raise Refusal(Exit.NOT_LOADED, "\n".join([str(error), *frames_of(error.__cause__)])) from error
     except (DagsterError, CheckError) as error:
         raise Refusal(Exit.NOT_LOADED, f'"{target}" cannot be made a job. {error}') from error
     return recipe
 
 
-def _frames_of(error: BaseException | None) -> list[str]:
+def frames_of(error: BaseException | None) -> list[str]:
     """Where in the user's code an exception came from, and what caused it; its message was told already."""
     if error is None:
         return []
@@ -133,7 +144,7 @@ def run_job(job: ReconstructableJob, config: PlacedConfig, options: RunOptions, 
             raise Refusal(Exit.MISUSED, tell_config_error(error, config)) from error
         except DagsterUserCodeExecutionError as error:
             raise Refusal(Exit.MISUSED, "\n".join(tell_error(error_info(error), folder=str(Path.cwd())))) from error
-        except StoreError as error:
+        except (StoreError, RunOwnedError, DagsterRunAlreadyExists) as error:
             raise Refusal(Exit.MISUSED, str(error)) from error
         except (DagsterError, CheckError) as error:
             raise Refusal(Exit.NOT_LOADED, str(error)) from error
@@ -158,11 +169,17 @@ def show_known(run: DagsterRun, setup: Setup, instance: DagsterInstance, detail:
     return Exit.SUCCESS if run.is_success else Exit.RUN_FAILED
 
 
-def open_instance() -> DagsterInstance:
-    """The instance of this place, or a refusal that says why it cannot be opened."""
+@contextlib.contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """The instance of this place, or a refusal that says why it cannot be opened or read."""
     try:
-        return DagsterInstance.get()
+        opened = DagsterInstance.get()
     except DagsterError as error:
+        raise Refusal(Exit.MISUSED, str(error)) from error
+    try:
+        with opened as instance:
+            yield instance
+    except StoreError as error:
         raise Refusal(Exit.MISUSED, str(error)) from error
 
 

@@ -57,12 +57,9 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
     With `is_durable` it survives a loss of power once this has returned. Raises DagsterInvariantViolationError for an object
     that cannot be pickled, and OSError, naming the file and what to do, where it cannot be written.
     """
-    try:
-        make_folder(path.parent, is_durable=is_durable)
-    except OSError as error:
-        raise _not_stored(path, error) from error
     aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
+        make_folder(path.parent, is_durable=is_durable)
         with aside.open("xb") as file:
             _write(file, value)
             if is_durable:
@@ -70,7 +67,8 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
                 os.fsync(file.fileno())
         aside.replace(path)
     except BaseException as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         if isinstance(error, _NOT_PICKLABLE):
             depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
             raise DagsterInvariantViolationError(
@@ -79,22 +77,18 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
                 f"that knows how to store it; mem_io_manager stores anything, within one process."
             ) from error
         if isinstance(error, OSError) and error.errno is not None:
-            raise _not_stored(path, error) from error
+            advice = (
+                "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
+            )
+            raise OSError(
+                error.errno,
+                f"{os.strerror(error.errno)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager "
+                f"store elsewhere (base_dir), then run the step again. File",
+                str(path),
+            ) from error
         raise
     if is_durable:
         _sync_folder(path.parent)
-
-
-def _not_stored(path: Path, error: OSError) -> OSError:
-    """What to raise where a file or its folder cannot be written."""
-    number = error.errno or 0
-    advice = "Make room there" if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
-    return OSError(
-        number,
-        f"{os.strerror(number)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager store "
-        f"elsewhere (base_dir), then run the step again. File",
-        str(path),
-    )
 
 
 def make_folder(folder: Path, *, is_durable: bool = False) -> None:

@@ -60,23 +60,27 @@ MULTIPROCESS_SCHEMA = {
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
 #: run config names one of the two
 CHOICE = "choice"
+#: a user's own
+CUSTOM = "custom"
 
 
 class Execution(NamedTuple):
-    """What the config of a built-in executor asks for."""
+    """What the config of an executor asks for."""
 
-    #: IN_PROCESS or MULTIPROCESS
+    #: which built-in executor, or CUSTOM
     engine: str = IN_PROCESS
     #: whether a failed attempt may be tried again
     retries_enabled: bool = True
     #: False where a step may use what a failed step had yielded before it failed
     needs_success: bool = True
+    #: how many steps may run at once; None for as many as the executor thinks fit
+    max_concurrent: int | None = 1
+    #: all of the executor's own config
+    options: Mapping[str, Any] = {}
 
 
 def read_execution(engine: str | None, config: Any) -> Execution:
-    """What the config of an executor asks for; NotInThisVersionError for a user's own executor."""
-    if engine is None:
-        later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
+    """What the config of an executor asks for; `engine` is None for a user's own."""
     chosen: Any = config if isinstance(config, Mapping) else {}
     if engine == CHOICE:
         engine = next((name for name in (MULTIPROCESS, IN_PROCESS) if name in chosen), IN_PROCESS)
@@ -84,9 +88,11 @@ def read_execution(engine: str | None, config: Any) -> Execution:
     retries = chosen.get("retries")
     dependency = chosen.get("step_dependency_config") or {}
     return Execution(
-        engine,
+        engine or CUSTOM,
         "disabled" not in (retries if isinstance(retries, Mapping) else {}),
-        bool(dependency.get("require_upstream_step_success", True)),
+        bool(dependency.get("require_upstream_step_success", True)) if isinstance(dependency, Mapping) else True,
+        1 if engine == IN_PROCESS else chosen.get("max_concurrent") or None,
+        chosen,
     )
 
 

@@ -55,6 +55,11 @@ class Executor(Protocol):
     def starts_in_place(self) -> bool:
         """True where a launched step waits for its first event to be in the log; False where it may start at once."""
 
+    def has_room(self, count: int) -> bool:
+        """Whether, after so many orders that are about to come, another would be begun at once; else it waits in the driver.
+        Not asked of one that starts in place.
+        """
+
     def announce(self, order: Launch) -> DagsterEvent | None:
         """The event that is to be in the log before `launch` is called with this order, if there is any."""
 
@@ -76,6 +81,10 @@ class Executor(Protocol):
     @property
     def interrupt(self) -> BaseException | None:
         """What interrupted the run, if anything did: it ends without starting another step."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What makes the run fail once its steps have ended, besides those that failed: a process of its own that died."""
 
 
 class RunEnd(Exception):
@@ -111,8 +120,8 @@ class Driver:
         self.error: BaseException | None = None
         self.first_failure: DagsterEvent | None = None
         self._todo: deque[Command] = deque()
-        #: what was announced and is not launched yet
-        self._orders: list[Launch] = []
+        #: what is to be launched when there is room
+        self._orders: deque[Launch] = deque()
         #: events that were logged while their step was at work, still to be yielded
         self._heard: deque[DagsterEvent] = deque()
         #: (when, step key) of steps that wait for another attempt
@@ -151,7 +160,7 @@ class Driver:
                     if event is not None:
                         yield emit(event)
                 if self._orders:
-                    self._launch()
+                    yield from self._launch()
                 event = executor.next_event(self._patience() if self._timers else None)
                 while self._heard:
                     yield self._heard.popleft()
@@ -160,6 +169,10 @@ class Driver:
                     if event.event_type_value in self._beginnings:
                         self.commit()
                     yield event
+                    if executor.interrupt is not None:
+                        machine.stop()
+                        todo.clear()
+                        self._orders.clear()
                     if self.first_failure is not None and self._must_stop():
                         machine.stop()
                         break
@@ -169,7 +182,10 @@ class Driver:
                 elif self._timers:
                     if self._timers[0][0] <= monotonic():
                         todo.extend(machine.resume(heapq.heappop(self._timers)[1]))
+                elif self._orders:
+                    continue  # there is room by now
                 elif machine.is_done:
+                    self.error = executor.failure
                     break
                 else:
                     raise DagsterUnknownStepStateError(
@@ -226,17 +242,29 @@ class Driver:
             else:
                 yield stamp.event(_STEP_FAILURE, StepFailureData(error))
 
-    def _launch(self) -> None:
-        if not self.executor.starts_in_place:
+    def _launch(self) -> Iterator[DagsterEvent]:
+        """Launch what there is room for, once the log holds that it is about to start, and all that it follows from."""
+        executor, orders = self.executor, self._orders
+        if executor.starts_in_place:
+            while orders:
+                executor.launch(orders.popleft())
+            return
+        begun: list[Launch] = []
+        while orders and executor.has_room(len(begun)):
+            order = orders.popleft()
+            event = executor.announce(order)
+            begun.append(order)
+            if event is not None:
+                yield self.emit(event)
+        if begun:
             self.commit()
-        orders, self._orders = self._orders, []
-        for order in orders:
-            self.executor.launch(order)
+            for order in begun:
+                executor.launch(order)
 
     def _carry_out(self, command: Command) -> DagsterEvent | None:
         if type(command) is Launch:
             self._orders.append(command)
-            return self.executor.announce(command)
+            return None
         if type(command) is Skip:
             stamp = self.executor.stamp(command.path, command.step_key)
             return stamp.event(DagsterEventType.STEP_SKIPPED.value)
@@ -248,7 +276,8 @@ class Driver:
         return None
 
     def _must_stop(self) -> bool:
-        return self.machine.stops_at_failure or self.executor.interrupt is not None
+        executor = self.executor
+        return self.machine.stops_at_failure or (executor.interrupt is not None and executor.starts_in_place)
 
     def _patience(self) -> float:
         return max(0.0, self._timers[0][0] - monotonic())

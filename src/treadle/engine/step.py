@@ -253,6 +253,8 @@ class Attempt:
         definition = bench.op.definition
         args, kwargs = invoke.arguments(definition, self.values, context, bench.config, self.place.resources)
         signals = self.place.signals
+        if self.place.before_body is not None:
+            self.place.before_body()
         self.boundary = self._body_error
         token = active_context.set(context)
         signals.is_open = True

@@ -42,8 +42,6 @@ class Workplace:
         self.config = config
         self.input_values = input_values
         self.retries_enabled = retries_enabled
-        #: what the log should say of how the steps are run, if anything
-        self.remark: str | None = None
         #: keys of the steps that the run is to run, as far as they are known before it
         self.step_keys = plan.step_keys
         #: open resources by key; the executor opens and closes them
@@ -57,6 +55,8 @@ class Workplace:
         self.signals = Interrupts()
         #: puts an event into the log while its step is at work; None where the step's own stream is quick enough
         self.announce: Callable[[DagsterEvent], None] | None = None
+        #: called when the body of an op is about to run: what happened before it is to be known
+        self.before_body: Callable[[], None] | None = None
         #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
         self.loop: Any = None
         run = facts.run
@@ -64,6 +64,12 @@ class Workplace:
         self._run_tags = dict(run.tags)
         self._benches: dict[str, Bench] = {}
         self._scopes: dict[frozenset[str], Resources] = {}
+
+    def furnish(self, resources: Mapping[str, Any]) -> None:
+        """Have these resources from now on, and no others."""
+        self.resources = resources
+        self._benches.clear()
+        self._scopes.clear()
 
     @property
     def required_resource_keys(self) -> frozenset[str]:

@@ -10,15 +10,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
-from treadle.contexts import InitResourceContext
 from treadle.definitions import invoke
-from treadle.definitions.opening import OpenResources
 from treadle.engine.driver import RunEnd
+from treadle.engine.resources import StepResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
-from treadle.errors import DagsterExecutionInterruptedError, error_info
+from treadle.errors import DagsterExecutionInterruptedError
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData
@@ -35,16 +33,19 @@ class InProcessExecutor:
         self._job_name = place.facts.run.job_name
         self._orders: deque[Launch] = deque()
         self._current: Iterator[DagsterEvent] | None = None
-        self._open: OpenResources | None = None
         self._started = 0.0
         keys = place.step_keys
-        #: a plan of one step tells its resource events under that step
-        self._only_step = keys[0] if len(keys) == 1 else None
+        # a plan of one step tells its resource events under that step
+        self._resources = StepResources(place, keys[0] if len(keys) == 1 else None)
 
     @property
     def interrupt(self) -> BaseException | None:
         """What interrupted a step."""
         return self.place.interrupt
+
+    @property
+    def failure(self) -> None:
+        """Nothing: whatever fails here is a step."""
 
     # -- before the first step and after the last
 
@@ -54,55 +55,19 @@ class InProcessExecutor:
         self._started = time.perf_counter()
         pid = os.getpid()
         keys = self.place.step_keys
-        yield self._note(
-            _T.ENGINE_EVENT,
-            f"Executing steps in process (pid: {pid})" + (f"; {self.place.remark}" if self.place.remark else ""),
-            self._describe(pid),
+        yield run_event(
+            _T.ENGINE_EVENT, self._job_name, self._describe(pid), message=f"Executing steps in process (pid: {pid})"
         )
         if keys:
-            yield from self._open_resources()
+            try:
+                yield from self._resources.open(self.place.required_resource_keys)
+            except Exception as error:
+                raise RunEnd(error) from error
         yield run_event(_T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys))
-
-    def _open_resources(self) -> Iterator[DagsterEvent]:
-        place = self.place
-        wanted = sorted(place.required_resource_keys)
-        listed = f"[{', '.join(wanted)}]"
-        yield self._note(
-            _T.RESOURCE_INIT_STARTED,
-            f"Starting initialization of resources {listed}.",
-            EngineEventData(marker_start="resources"),
-        )
-        self._open = OpenResources(place.job.resource_defs, place.config.resources, self._init_context)
-        try:
-            self._open.open(wanted)
-        except Exception as error:
-            yield self._note(
-                _T.RESOURCE_INIT_FAILURE,
-                f"Initialization of resources {listed} failed.",
-                EngineEventData(error=error_info(error), marker_end="resources"),
-            )
-            raise RunEnd(error) from error
-        place.resources = self._open.values
-        metadata: dict[str, Any] = {}
-        for key, value in self._open.values.items():
-            kind = type(value)
-            metadata[key] = MetadataValue.python_artifact(kind)
-            metadata[f"{key}:init_time"] = MetadataValue.text(format_duration(self._open.init_times.get(key, 0.0)))
-        yield self._note(
-            _T.RESOURCE_INIT_SUCCESS,
-            f"Finished initialization of resources {listed}.",
-            EngineEventData(metadata, marker_end="resources"),
-        )
 
     def _describe(self, pid: int) -> EngineEventData:
         keys = self.place.step_keys
         return EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))})
-
-    def _init_context(self, key: str, **given: Any) -> InitResourceContext:
-        facts = self.place.facts
-        log = facts.log.for_resource(key, self._only_step)
-        loop = self.place.event_loop
-        return InitResourceContext(log=log, instance=facts.instance, run=facts.run, event_loop=loop, **given)
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Close what was opened. An aborted run drops the step that it is in, and says nothing of its end."""
@@ -111,14 +76,7 @@ class InProcessExecutor:
             self._current.close()  # type: ignore[attr-defined]
             self._current = None
         self._orders.clear()
-        if self._open is not None:
-            opened, self._open = self._open, None
-            for key, error in opened.close():
-                yield self._note(
-                    _T.ENGINE_EVENT,
-                    f"Teardown of resources [{key}] failed: {type(error).__name__}: {error}",
-                    EngineEventData(error=error_info(error)),
-                )
+        yield from self._resources.close()
         if self.place.loop is not None:
             loop, self.place.loop = self.place.loop, None
             invoke.close_event_loop(loop)
@@ -132,18 +90,15 @@ class InProcessExecutor:
                 message=f"Finished steps in process (pid: {pid}) in {took}",
             )
 
-    def _note(self, kind: DagsterEventType, message: str, data: EngineEventData) -> DagsterEvent:
-        # Executor start and end belong to the run; what resources do belongs to the only step, if there is but one.
-        is_about_resources = kind is not _T.ENGINE_EVENT or data.error is not None
-        return run_event(
-            kind, self._job_name, data, message=message, step_key=self._only_step if is_about_resources else None
-        )
-
     # -- steps
 
     @property
     def starts_in_place(self) -> bool:
         """True: a step goes on when the driver has its first event in the log."""
+        return True
+
+    def has_room(self, _count: int) -> bool:
+        """True: the steps wait here for their turn."""
         return True
 
     def announce(self, _order: Launch) -> None:

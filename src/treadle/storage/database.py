@@ -221,10 +221,12 @@ class Database:
         except sqlite3.OperationalError:
             connection = self._connect("?mode=ro&immutable=1")
         found, known = _version_of(connection), sql.migrations()[-1][0]
+        if found > known:
+            raise _too_new(str(self.path), found)
         if found != known:
             raise StoreVersionError(
                 f"The store {self.path} has version {found} of the schema, this Treadle version {known}, and the store cannot be "
-                f"written to bring it up to date."
+                f"written to bring it up to date. Make it writable, and open it once."
             )
         return connection
 
@@ -272,13 +274,19 @@ class Database:
         if "disk I/O error" in text and self._is_full():
             return StoreFullError(f"{where} cannot grow: the disk is full. Make room, then resume the run.")
         if "readonly" in text or "read-only" in text:
-            return StoreReadOnlyError(f"{where} cannot be written: its file or folder does not allow it ({text}).")
+            return StoreReadOnlyError(
+                f"{where} cannot be written: its file or folder does not allow it ({text}). Make it writable, or name another "
+                f"home with TREADLE_HOME."
+            )
         if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
             return StoreCorruptError(
                 f"{where} is damaged ({text}). Move it aside and put a copy back; `sqlite3 FILE .recover` saves what can be read."
             )
         if "no such table" in text or "no such column" in text:
-            return StoreCorruptError(f"{where} is no store of Treadle, or was cut short ({text}). Move it aside.")
+            return StoreCorruptError(
+                f"{where} is no store of Treadle, or was cut short ({text}). Move it aside, and a new store is made; or name another "
+                f"home with TREADLE_HOME."
+            )
         if "unable to open" in text:
             return StoreMissingError(f"{where} cannot be opened ({text}). Does its folder exist, and may it be read?")
         return StoreError(f"{where} could not do what was asked: {text}.")
@@ -324,16 +332,20 @@ def _version_of(connection: sqlite3.Connection) -> int:
     return connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] or 0
 
 
+def _too_new(name: str, version: int) -> StoreVersionError:
+    return StoreVersionError(
+        f"The store {name} has version {version} of the schema, and this Treadle knows versions up to "
+        f"{sql.migrations()[-1][0]}: a newer Treadle wrote it. Use that one, or another home."
+    )
+
+
 def _migrate(connection: sqlite3.Connection, name: str) -> None:
     known = sql.migrations()
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _version_of(connection)
         if version > known[-1][0]:
-            raise StoreVersionError(
-                f"The store {name} has version {version} of the schema, and this Treadle knows versions up to {known[-1][0]}: a "
-                f"newer Treadle wrote it. Use that one, or another home."
-            )
+            raise _too_new(name, version)
         if version == 0:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied REAL NOT NULL)"

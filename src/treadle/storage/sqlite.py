@@ -263,7 +263,7 @@ class SqliteStore:
             if writer.pid != os.getpid():
                 raise StoreError(
                     f"The run {writer.run.run_id} belongs to process {writer.pid}, and this is a process that was forked from it: only "
-                    f"that one writes the run's log."
+                    f"that one writes the run's log. Here, start a run of its own."
                 )
             with self._open().writing() as connection:
                 queries = sql.queries()

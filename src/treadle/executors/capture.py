@@ -1,0 +1,82 @@
+"""What steps in a process of their own write to stdout and stderr, kept in files.
+
+The descriptors themselves lead to the files, so that sub-processes and C code write there too, and nothing is lost when
+the process dies. A file belongs to the last attempt that names it in its LOGS_CAPTURED event: one that has been
+written to is not used again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+
+#: below the folder of a run's artifacts
+FOLDER = "compute_logs"
+_NAMES = ("out", "err")
+
+
+class Capture:
+    """The two output files of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        #: how the files are named, in the folder; None before the first
+        self.key: str | None = None
+
+    def begin(self) -> str:
+        """Have files that are empty, and give their key."""
+        if self.key is None or any(self.sizes()):
+            self._open()
+        assert self.key is not None
+        return self.key
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes that were written to them so far, by whomever."""
+        return os.fstat(1).st_size, os.fstat(2).st_size
+
+    def _open(self) -> None:
+        if self.key is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        while True:
+            self.key = f"{os.getpid()}-{self._number}"
+            self._number += 1
+            try:
+                opened = [os.open(self._folder / f"{self.key}.{name}", flags, 0o644) for name in _NAMES]
+            except FileExistsError:  # a process of this number has been here before
+                continue
+            break
+        for target, descriptor in zip((1, 2), opened, strict=True):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        # Unbuffered: what was written before a process is killed is there.
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(
+                io.FileIO(target, "w", closefd=False), "utf-8", errors="backslashreplace", write_through=True
+            )
+            for target in (1, 2)
+        )
+
+    def close(self) -> None:
+        """Leave no empty files behind."""
+        if self.key is not None and not any(self.sizes()):
+            discard(self._folder, self.key)
+
+
+def discard(folder: Path, key: str) -> None:
+    """Delete the files of a key that are empty."""
+    for name in _NAMES:
+        path = folder / f"{key}.{name}"
+        try:
+            if path.stat().st_size == 0:
+                path.unlink()
+        except FileNotFoundError:
+            pass
+
+
+def files_of(folder: Path, key: str) -> tuple[Path, Path]:
+    """The two files of a key."""
+    return folder / f"{key}.out", folder / f"{key}.err"

@@ -1,0 +1,544 @@
+"""Children of this process: every step in a worker, several at once.
+
+It gives orders to workers, hands on what they tell, and makes of a worker's death one truthful event. The process that
+drives the run alone writes the log. When steps start and what follows from their ends the machine decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from treadle import codec
+from treadle.definitions.executors import Execution
+from treadle.definitions.io_managers import mem_io_manager
+from treadle.definitions.job import JobDefinition
+from treadle.engine.driver import RunEnd
+from treadle.engine.workplace import Stamp, Workplace
+from treadle.errors import (
+    ChildProcessCrashException,
+    DagsterExecutionInterruptedError,
+    DagsterSubprocessError,
+    DagsterUnmetExecutorRequirementsError,
+    SerializableErrorInfo,
+    error_info,
+)
+from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
+from treadle.executors.capture import FOLDER, discard, files_of
+from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit
+from treadle.executors.wire import Assignment, Broken, Done, Event, Order, Said, Stop, from_wire
+from treadle.instance import DagsterInstance
+from treadle.metadata import MetadataValue
+from treadle.outcomes import retry_delay
+from treadle.payloads import EngineEventData, ErrorSource, StepFailureData, StepRetryData
+from treadle.plan.model import Launch
+from treadle.recipes import ReconstructableJob
+from treadle.runs import DagsterRun, DagsterRunStatus
+
+_T = DagsterEventType
+_ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
+_FAILURE = _T.STEP_FAILURE.value
+_CAPTURED = _T.LOGS_CAPTURED.value
+
+#: seconds that a step has to end after it is asked to, and after SIGTERM to all its processes; then comes SIGKILL
+GRACE = 5.0
+#: seconds between two looks whether somebody has canceled the run
+LOOK = 0.5
+#: bytes of one step's output that are shown
+SHOWN = 1 << 20
+
+
+class _Job:
+    """What a hand is at."""
+
+    __slots__ = ("file_key", "has_ended", "launch")
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        #: the log has the event that ends the attempt
+        self.has_ended = False
+        #: of the files that its output goes to
+        self.file_key: str | None = None
+
+
+class MultiprocessExecutor:
+    """Steps in worker processes."""
+
+    def __init__(self, place: Workplace, execution: Execution, limit: int) -> None:
+        self.place = place
+        self._run = place.facts.run
+        self._job_name = self._run.job_name
+        self._limit = limit
+        self._options = execution.options
+        self._is_fresh = self._options.get("isolation") == "step"
+        self._max_steps: int | None = 1 if self._is_fresh else self._options.get("max_steps_per_worker")
+        self._max_memory: int | None = self._options.get("max_worker_rss")
+        self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id, FOLDER)
+        self._reader = codec.EventReader(self._run)
+        self._selector = selectors.DefaultSelector()
+        self._crew: Crew | None = None
+        self._orders: deque[Launch] = deque()
+        self._idle: list[Hand] = []
+        self._busy: dict[Hand, _Job] = {}
+        #: told to end, and not gone yet
+        self._leaving: set[Hand] = set()
+        self._steps_done: dict[Hand, int] = {}
+        self._heard: deque[DagsterEvent | Said] = deque()
+        self._failures: list[SerializableErrorInfo] = []
+        #: the driver was told that there is no room, and waits for it
+        self._is_awaited = False
+        self._interrupt: BaseException | None = None
+        #: how far the cancelling of what runs has gone, and when it goes further
+        self._stage = 0
+        self._next_stage = 0.0
+        self._next_look = 0.0
+        self._started = 0.0
+
+    # -- what the driver asks
+
+    @property
+    def starts_in_place(self) -> bool:
+        """False: a worker starts a step as soon as it has the order."""
+        return False
+
+    @property
+    def interrupt(self) -> BaseException | None:
+        """What interrupted the run."""
+        return self._interrupt
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What makes the run fail, besides its steps: workers that died, or could not open resources."""
+        if not self._failures:
+            return None
+        shown = "\n\n".join(info.to_string() for info in self._failures)
+        return DagsterSubprocessError(
+            f"During multiprocess execution errors occurred in child processes:\n{shown}",
+            subprocess_error_infos=self._failures,
+        )
+
+    def stamp(self, path: str, step_key: str) -> Stamp:
+        """What marks the events of a step that does not run, or whose process is gone."""
+        return self.place.stamp(path, step_key)
+
+    # -- before the first step and after the last
+
+    def open(self) -> Iterator[DagsterEvent]:
+        """Start the process that starts the workers."""
+        self._started = time.perf_counter()
+        self.place.signals.install()
+        pid = os.getpid()
+        keys = self.place.step_keys
+        yield run_event(
+            _T.ENGINE_EVENT,
+            self._job_name,
+            self._describe(),
+            message=f"Executing steps using multiprocess executor: parent process (pid: {pid})",
+        )
+        if not keys:
+            return
+        method = self._options.get("start_method") or {FORKSERVER: {}}
+        name = next(iter(method))
+        try:
+            self._crew = Crew(self._assignment((method[name] or {}).get("preload_modules") or ()), name)
+        except OSError as error:
+            raise RunEnd(error) from error
+        if self._crew.control is not None:
+            self._selector.register(self._crew.control.socket, selectors.EVENT_READ)
+
+    def _assignment(self, preload: Any) -> Assignment:
+        place, run = self.place, self._run
+        assert run.job_code_origin is not None
+        _alias_main(ReconstructableJob.from_dict(run.job_code_origin))
+        encoded = codec.encode_run(run)
+        read = codec.decode_run(encoded, run.status, run.tags)
+        ref = place.facts.instance.get_ref()
+        return Assignment(
+            dict(run.job_code_origin),
+            encoded,
+            DagsterRunStatus.STARTED.value,
+            dict(run.tags),
+            ref.home,
+            ref.overrides,
+            place.retries_enabled,
+            str(self._folder),
+            None if read.run_config == run.run_config else _pickled(run.run_config, "run config"),
+            None if not place.input_values else _pickled(dict(place.input_values), "input values"),
+            list(preload),
+        )
+
+    def _describe(self) -> EngineEventData:
+        return EngineEventData(
+            {"pid": MetadataValue.text(str(os.getpid())), "step_keys": MetadataValue.text(str(self.place.step_keys))}
+        )
+
+    def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
+        """End every worker. What is still at work is killed."""
+        self.place.signals.restore()
+        self._orders.clear()
+        for hand in self._busy:
+            hand.signal(signal.SIGTERM, is_for_group=True)
+        deadline = time.monotonic() + 1.0
+        while self._busy and time.monotonic() < deadline:
+            self._listen(0.1)
+        for hand in self._busy:
+            hand.signal(signal.SIGKILL, is_for_group=True)
+        keys = [job.file_key for job in self._busy.values()]
+        if self._crew is not None:
+            self._crew.close([*self._busy, *self._idle, *self._leaving])
+        for key in keys:
+            if key is not None:
+                discard(self._folder, key)
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()  # no step has said anything
+        self._selector.close()
+        if self._interrupt is not None:
+            yield self._note("Multiprocess executor: all child processes have ended after the run was interrupted.")
+        elif not is_aborted:
+            took = format_duration((time.perf_counter() - self._started) * 1000)
+            yield run_event(
+                _T.ENGINE_EVENT,
+                self._job_name,
+                self._describe(),
+                message=f"Multiprocess executor: parent process exiting after {took} (pid: {os.getpid()})",
+            )
+
+    def _note(self, message: str, error: SerializableErrorInfo | None = None, key: str | None = None) -> DagsterEvent:
+        return run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(error=error), message=message, step_key=key)
+
+    # -- steps
+
+    def has_room(self, count: int) -> bool:
+        """Whether a worker is free, or may be had; not before all that workers have told was heard."""
+        has_room = not self._heard and len(self._busy) + len(self._orders) + count < self._limit
+        self._is_awaited = not has_room
+        return has_room
+
+    def announce(self, order: Launch) -> DagsterEvent:
+        """A worker is about to get the step."""
+        return run_event(
+            _T.STEP_WORKER_STARTING,
+            self._job_name,
+            EngineEventData(marker_start="step_process_start"),
+            message=f'Launching subprocess for "{order.step_key}".',
+            step_key=order.step_key,
+        )
+
+    def launch(self, order: Launch) -> None:
+        """Give a step to a worker as soon as one is free."""
+        self._orders.append(order)
+
+    def next_event(self, timeout: float | None) -> DagsterEvent | None:
+        """What the workers tell, in the order in which it comes."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            while self._heard:
+                told = self._heard.popleft()
+                if isinstance(told, DagsterEvent):
+                    return told
+                extra = {"exc_text": told.traceback} if told.traceback else None
+                self.place.facts.log.message(told.level, told.text, told.step_key, told.op_name, extra)
+            if self._interrupt is not None:
+                self._orders.clear()
+            else:
+                self._assign()
+            if self._heard:
+                continue
+            is_over = not self._busy and not self._orders
+            if self._is_awaited and self._interrupt is None and self.has_room(0):
+                return None
+            if is_over and (deadline is None or self._interrupt is not None):
+                return None
+            wait = self._patience()
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                wait = min(wait, left)
+            self._listen(wait)
+            self._look_around()
+
+    def _assign(self) -> None:
+        while self._orders and self._crew is not None:
+            hand = self._idle.pop() if self._idle else self._hire()
+            if hand is None:
+                return
+            order = self._orders.popleft()
+            try:
+                hand.channel.send(Order(order))
+            except OSError:  # it has died idle: nothing was lost
+                self._orders.appendleft(order)
+                self._forget(hand)
+                self._crew.settle(hand)
+                continue
+            self._busy[hand] = _Job(order)
+
+    def _hire(self) -> Hand | None:
+        assert self._crew is not None
+        if len(self._busy) >= self._limit:
+            return None
+        try:
+            hand = self._crew.hire()
+        except OSError as error:
+            if self._busy:
+                return None  # there will be one when another is done
+            order = self._orders.popleft()
+            self._heard.extend(self._lost(order, error))
+            return None
+        self._selector.register(hand.channel.socket, selectors.EVENT_READ, hand)
+        self._steps_done[hand] = 0
+        return hand
+
+    # -- waiting
+
+    def _patience(self) -> float:
+        """Seconds until something is to be done though nobody says anything."""
+        now = time.monotonic()
+        soonest = self._next_stage if self._stage else self._next_look
+        return max(0.0, min(soonest - now, LOOK))
+
+    def _listen(self, seconds: float) -> None:
+        """Wait so long for workers to say something, and take what they say. A signal is taken too."""
+        signals = self.place.signals
+        ready = []
+        signals.is_open = True
+        try:
+            if signals.pending is None:
+                ready = self._selector.select(seconds)
+        except DagsterExecutionInterruptedError as error:
+            signals.pending = error
+        finally:
+            signals.is_open = False
+        for key, _ in ready:
+            if key.data is None:
+                self._hear_crew()
+            else:
+                self._hear(key.data)
+
+    def _hear_crew(self) -> None:
+        crew = self._crew
+        assert crew is not None
+        assert crew.control is not None
+        control = crew.control.socket
+        crew.listen()
+        if control.fileno() < 0:
+            self._selector.unregister(control)
+        self._tell_troubles()
+        for hand in [hand for hand in self._steps_done if hand.pid is None and hand.exit_code is not None]:
+            self._bury(hand)
+
+    def _tell_troubles(self) -> None:
+        """Degradation is loud."""
+        assert self._crew is not None
+        for text, info in self._crew.troubles:
+            self._heard.append(self._note(f"Multiprocess executor: {text}.", info))
+        self._crew.troubles.clear()
+
+    def _look_around(self) -> None:
+        """Take signals, see whether the run is canceled, and go on with ending what runs."""
+        signals, now = self.place.signals, time.monotonic()
+        if signals.pending is not None:
+            error, signals.pending = signals.pending, None
+            if self._interrupt is None:
+                self._stop(error)
+            else:
+                self._go_to_stage(3)  # asked twice
+        if self._interrupt is None and now >= self._next_look:
+            self._next_look = now + LOOK
+            if self.place.facts.instance.get_status(self._run.run_id) is DagsterRunStatus.CANCELING:
+                self._stop(DagsterExecutionInterruptedError("The run was canceled."))
+        if self._stage and now >= self._next_stage and self._busy:
+            self._go_to_stage(self._stage + 1)
+
+    def _stop(self, error: BaseException) -> None:
+        self._interrupt = error
+        keys = [job.launch.step_key for job in self._busy.values()]
+        self._heard.append(
+            self._note(
+                f"Multiprocess executor: received termination signal - forwarding to active child processes: {keys}."
+            )
+        )
+        self._go_to_stage(1)
+
+    def _go_to_stage(self, stage: int) -> None:
+        if stage > 4:  # nothing that can be said or sent has helped
+            for hand in list(self._busy):
+                self._bury(hand)
+            return
+        self._stage = stage
+        self._next_stage = time.monotonic() + GRACE
+        number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[min(stage, 3) - 1]
+        keys = [job.launch.step_key for job in self._busy.values()]
+        if stage > 1 and keys:
+            self._heard.append(
+                self._note(
+                    f"Multiprocess executor: {keys} did not end in {GRACE:g} s; sending {number.name} to all of it."
+                )
+            )
+        for hand in self._busy:
+            hand.signal(number, is_for_group=stage > 1)
+
+    # -- what workers tell
+
+    def _hear(self, hand: Hand) -> None:
+        messages, is_open = hand.channel.drain()
+        for message in messages:
+            kind = type(message)
+            if kind is Event:
+                self._hear_event(hand, message)
+            elif kind is Said:
+                self._heard.append(message)
+            elif kind is Done:
+                self._release(hand, message)
+            elif kind is Broken:
+                self._take_broken(hand, message)
+        if not is_open:
+            self._bury(hand)
+
+    def _hear_event(self, hand: Hand, message: Event) -> None:
+        event = from_wire(message, self._reader)
+        job = self._busy.get(hand)
+        if job is not None:
+            if message.type_value in _ENDS:
+                job.has_ended = True
+            elif message.type_value == _CAPTURED:
+                job.file_key = event.event_specific_data.file_key  # type: ignore[union-attr]
+        self._heard.append(event)
+
+    def _release(self, hand: Hand, done: Done) -> None:
+        """A worker is through with its step: it gets another, or goes."""
+        job = self._busy.pop(hand)
+        self._steps_done[hand] += 1
+        if done.breaks is not None and self._interrupt is None:
+            self._failures.append(done.breaks)
+        if any(done.output):
+            self._show(job)
+        is_worn = self._max_steps is not None and self._steps_done[hand] >= self._max_steps
+        if is_worn or (self._max_memory is not None and done.memory > self._max_memory):
+            self._leaving.add(hand)
+            with contextlib.suppress(OSError):
+                hand.channel.send(Stop())
+        else:
+            self._idle.append(hand)
+
+    def _show(self, job: _Job) -> None:
+        """Let the user of a terminal see what a step has written, as if it had written it here."""
+        if job.file_key is None:
+            return
+        for path, stream in zip(files_of(self._folder, job.file_key), (sys.stdout, sys.stderr), strict=True):
+            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+                text = file.read(SHOWN).decode("utf-8", "backslashreplace")
+                left = os.fstat(file.fileno()).st_size - file.tell()
+                more = f"\n... and {left:,} bytes more: treadle logs {self._run.run_id} {job.launch.step_key}\n"
+                if text:
+                    stream.write(text + (more if left > 0 else ""))
+                    stream.flush()
+
+    def _take_broken(self, hand: Hand, message: Broken) -> None:
+        """A worker could not load the job: its step fails, and it ends."""
+        job = self._busy.pop(hand)
+        self._leaving.add(hand)
+        stamp = self.stamp(job.launch.path, job.launch.step_key)
+        self._failures.append(message.error)
+        self._heard.append(stamp.event(_FAILURE, StepFailureData(message.error, None, ErrorSource.FRAMEWORK_ERROR)))
+
+    # -- what becomes of workers
+
+    def _forget(self, hand: Hand) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(hand.channel.socket)
+        self._steps_done.pop(hand, None)
+        self._leaving.discard(hand)
+        if hand in self._idle:
+            self._idle.remove(hand)
+
+    def _bury(self, hand: Hand) -> None:
+        """A worker is gone. If it was at a step, that is told."""
+        assert self._crew is not None
+        self._forget(hand)
+        code = self._crew.settle(hand)
+        self._tell_troubles()
+        job = self._busy.pop(hand, None)
+        if job is None:
+            return
+        error = ChildProcessCrashException(hand.pid, code)
+        if job.file_key is not None:
+            self._show(job)
+        if job.has_ended:
+            text = (
+                f'The process of step "{job.launch.step_key}" crashed after the step had ended ({describe_exit(code)}).'
+            )
+            self._heard.append(self._note(text, error_info(error), job.launch.step_key))
+            return
+        self._heard.extend(self._lost(job.launch, error))
+
+    def _lost(self, order: Launch, error: Exception) -> Iterator[DagsterEvent]:
+        """The events of a step whose process died, or could not be had."""
+        key = order.step_key
+        info = error_info(error)
+        yield self._note(
+            f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}', info, key
+        )
+        stamp = self.stamp(order.path, key)
+        delay = None
+        if self.place.retries_enabled and self._interrupt is None:
+            delay = retry_delay(self.place.plan.steps[order.path].retry_policy, order.failures + 1)
+        if delay is not None:
+            yield stamp.event(_T.STEP_UP_FOR_RETRY.value, StepRetryData(info, delay))
+            return
+        if self._interrupt is None:
+            self._failures.append(info)
+        yield stamp.event(_FAILURE, StepFailureData(info, None, ErrorSource.FRAMEWORK_ERROR))
+
+
+def _pickled(value: Any, what: str) -> bytes:
+    import cloudpickle
+
+    try:
+        pickled: bytes = cloudpickle.dumps(value)
+    except Exception as error:
+        raise DagsterUnmetExecutorRequirementsError(
+            f"The {what} holds something that cannot be sent to another process: {type(error).__name__}: {error}. Leave it out, "
+            f"let a resource make it, or run the job in process."
+        ) from error
+    return pickled
+
+
+def _alias_main(recipe: ReconstructableJob) -> None:
+    """Let values of classes of the main script, which workers know by the name of its file, be those of this process."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    place = recipe.repository.place
+    if recipe.repository.kind == "file" and file is not None and Path(file).resolve() == Path(place):
+        sys.modules.setdefault(Path(place).stem, main)
+
+
+def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
+    """Refuse a run whose steps cannot be run in other processes: DagsterUnmetExecutorRequirementsError."""
+    where = f'The job "{run.job_name}" is to run in several processes (multiprocess executor)'
+    otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
+    if not instance.is_persistent:
+        raise DagsterUnmetExecutorRequirementsError(
+            f"{where}, and the instance is in memory, where other processes cannot find it. Give an instance that lasts, such as "
+            f"DagsterInstance.get() or local_temp(), {otherwise}."
+        )
+    if run.job_code_origin is None:
+        raise DagsterUnmetExecutorRequirementsError(
+            f"{where}, and nothing tells another process how it is made. Give execute_job reconstructable(...), {otherwise}."
+        )
+    definitions: Mapping[str, Any] = job.resource_defs
+    for path, op in job.wiring.ops.items():
+        for name, port in op.definition.output_dict.items():
+            if not port.is_nothing and definitions.get(port.io_manager_key) is mem_io_manager:
+                raise DagsterUnmetExecutorRequirementsError(
+                    f'{where}, and the IO manager "{port.io_manager_key}" of output "{name}" of "{path}" keeps values in the memory of '
+                    f"one. Use one that stores them, such as fs_io_manager, {otherwise}."
+                )

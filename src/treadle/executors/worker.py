@@ -1,0 +1,195 @@
+"""A child's main: an order in, events out.
+
+A worker runs one step at a time of one run, with resources of the step's own, and sends what happens to the process that
+drives the run; that one alone writes the log. It decides nothing. When its socket breaks it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from treadle import codec
+from treadle.contexts import RunFacts
+from treadle.definitions import invoke, run_config
+from treadle.engine.resources import StepResources
+from treadle.engine.step import run_step
+from treadle.engine.workplace import Workplace
+from treadle.errors import DagsterExecutionInterruptedError, error_info
+from treadle.events import DagsterEvent, DagsterEventType, run_event
+from treadle.executors.capture import Capture
+from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, to_wire
+from treadle.instance import DagsterInstance, InstanceRef
+from treadle.logs import RunLog
+from treadle.payloads import ComputeLogsCaptureData, EngineEventData, ErrorSource, StepFailureData
+from treadle.plan.compile import compile_plan
+from treadle.plan.model import Launch
+from treadle.recipes import ReconstructableJob
+from treadle.runs import DagsterRunStatus
+
+_T = DagsterEventType
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+class Shop:
+    """One run's job, loaded and compiled: all that any step of it needs. Made once, before a process is forked."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        run = codec.decode_run(assignment.run, DagsterRunStatus(assignment.status), assignment.tags)
+        if assignment.run_config is not None:
+            run = msgspec.structs.replace(run, run_config=pickle.loads(assignment.run_config))  # noqa: S301 - its own parent sent it
+        self.run = run
+        job = ReconstructableJob.from_dict(assignment.recipe).get_definition()
+        if run.op_selection and not job.is_subset:
+            job = job.get_subset(op_selection=list(run.op_selection))
+        values: Mapping[str, Any] = job.input_values
+        if assignment.input_values is not None:
+            values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
+        config = run_config.resolve(job, run.run_config, given_inputs=values)
+        instance = DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
+        log = RunLog(run.run_id, job.name, [], self._record, run.tags)
+        self.place = Workplace(
+            RunFacts(run, job, instance, log),
+            compile_plan(job),
+            config,
+            values,
+            retries_enabled=assignment.retries_enabled,
+        )
+        self.place.captured = None
+        #: to the parent; there is none before the process is a worker
+        self.channel: Channel | None = None
+
+    def _record(self, level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
+        if self.channel is not None:
+            self.channel.send(Said(level, text, step_key, None, (extra or {}).get("exc_text")))
+
+
+class Worker:
+    """What runs the steps in this process."""
+
+    def __init__(self, shop: Shop, channel: Channel, capture: Capture) -> None:
+        self._shop = shop
+        self._place = shop.place
+        self._channel = channel
+        self._capture = capture
+        shop.channel = channel
+        shop.place.announce = self._tell_now
+        shop.place.before_body = channel.flush
+
+    def run(self, launch: Launch) -> None:
+        """Run an attempt to its end, and say that it is over."""
+        place, channel, key = self._place, self._channel, launch.step_key
+        job_name = place.facts.run.job_name
+        pid = os.getpid()
+        message = f'Executing step "{key}" in subprocess (pid: {pid}).'
+        data = EngineEventData(marker_end="step_process_start")
+        self._tell(run_event(_T.STEP_WORKER_STARTED, job_name, data, message=message, step_key=key))
+        resources = StepResources(place, key)
+        breaks = None
+        signals = place.signals
+        try:
+            signals.is_open = True
+            for event in resources.open(place.job.resource_keys_of({launch.path})):
+                self._tell(event)
+            signals.is_open = False
+        except (Exception, KeyboardInterrupt, DagsterExecutionInterruptedError) as error:  # noqa: BLE001 - whatever user code raises
+            signals.is_open = False
+            breaks = error_info(error)
+            is_user = not isinstance(error, Exception)
+            source = ErrorSource.INTERRUPT if is_user else ErrorSource.USER_CODE_ERROR
+            stamp = place.stamp(launch.path, key)
+            self._tell(stamp.event(_T.STEP_FAILURE.value, StepFailureData(breaks, None, source)))
+        else:
+            file_key = self._capture.begin()
+            self._tell(run_event(_T.LOGS_CAPTURED, job_name, ComputeLogsCaptureData(file_key, [key])))
+            for event in run_step(place, launch):
+                self._tell(event)
+                payload = event.event_specific_data
+                if type(payload) is StepFailureData and payload.error_source is ErrorSource.INTERRUPT:
+                    breaks = payload.error
+        for event in resources.close():
+            self._tell(event)
+        if place.loop is not None:
+            loop, place.loop = place.loop, None
+            invoke.close_event_loop(loop)
+        channel.send(Done(breaks, _memory(), self._capture.sizes()))
+
+    def _tell(self, event: DagsterEvent) -> None:
+        self._channel.put(to_wire(event, self._shop.run))
+
+    def _tell_now(self, event: DagsterEvent) -> None:
+        self._tell(event)
+        self._channel.flush()
+
+
+def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
+    """Do what comes over the channel, until it breaks or says to stop. Without a shop it is made here."""
+    capture = Capture(Path(assignment.capture_folder))
+    worker: Worker | None = None
+    while True:
+        message = channel.receive()
+        if message is None or isinstance(message, Stop):
+            break
+        assert isinstance(message, Order)
+        if worker is None:
+            try:
+                worker = Worker(shop or Shop(assignment), channel, capture)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
+                channel.send(Broken(error_info(error)))
+                break
+            worker._place.signals.install()
+        try:
+            worker.run(message.launch)
+        except BrokenPipeError:  # the run's process is gone
+            break
+    capture.close()
+
+
+def settle_in(*, is_leader: bool = True) -> None:
+    """Make this process one that goes with its parent, and no signal of a terminal's reaches."""
+    if is_leader:
+        os.setsid()
+    die_with_parent()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def die_with_parent() -> None:
+    """Where the system can do that: be killed when the parent is. Elsewhere the broken socket tells."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+    import signal
+
+    parent = os.getppid()
+    _PR_SET_PDEATHSIG = 1  # noqa: N806 - as prctl(2) has it
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _memory() -> int:
+    """Bytes of memory that this process has; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def main(descriptor: int) -> None:
+    """A worker that was started as a program of its own."""
+    channel = Channel(socket.socket(fileno=descriptor), is_worker=True)
+    settle_in()
+    assignment = channel.receive()
+    if isinstance(assignment, Assignment):
+        work(channel, assignment, None)
