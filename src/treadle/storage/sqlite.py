@@ -401,12 +401,12 @@ class SqliteStore:
         kind = wanted.event_type.value
         conditions = sql.conditions_of_events(wanted)
         query = conditions.after(sql.queries()["marked" if kind in sql.MARKED else "typed"], "AND")
-        query += f" ORDER BY e.id {'ASC' if ascending else 'DESC'}"
+        query += f" ORDER BY {'m.event' if kind in sql.MARKED else 'e.id'} {'ASC' if ascending else 'DESC'}"
         found: list[EventLogRecord] = []
         readers: dict[int, sql.LogReader] = {}
-        with self._reading() as connection:
-            # What only the event itself tells is asked of it, so the limit is counted here.
-            for row in connection.execute(query, (kind, *conditions.parameters)).fetchall():
+        with self._reading() as connection, contextlib.closing(connection.cursor()) as rows:
+            # What only the event itself tells is asked of it, so the limit is counted here; rows are read as they are needed.
+            for row in rows.execute(query, (kind, *conditions.parameters)):
                 if limit is not None and len(found) >= limit:
                     break
                 if row[7] not in readers:
