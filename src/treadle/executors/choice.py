@@ -35,9 +35,9 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
 def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
     """Refuse a run that its executor cannot carry out: DagsterUnmetExecutorRequirementsError, before anything is recorded."""
     if execution.engine == MULTIPROCESS:
-        from treadle.executors import multiprocess
+        from treadle.executors import outside
 
-        multiprocess.check_requirements(job, run, instance)
+        outside.check_requirements(job, run, instance, "multiprocess")
 
 
 def limit_of(execution: Execution) -> int:

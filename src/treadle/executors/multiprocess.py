@@ -13,35 +13,29 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from treadle import codec
 from treadle.definitions.executors import Execution
-from treadle.definitions.io_managers import mem_io_manager
-from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import RunEnd
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
     DagsterSubprocessError,
-    DagsterUnmetExecutorRequirementsError,
     SerializableErrorInfo,
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit
-from treadle.executors.wire import Assignment, Broken, Done, Event, Order, Said, Stop, from_wire
-from treadle.instance import DagsterInstance
+from treadle.executors.outside import end_of_lost, make_assignment
+from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.metadata import MetadataValue
-from treadle.outcomes import retry_delay
-from treadle.payloads import EngineEventData, ErrorSource, StepFailureData, StepRetryData
+from treadle.payloads import EngineEventData, ErrorSource, StepFailureData
 from treadle.plan.model import Launch
-from treadle.recipes import ReconstructableJob
-from treadle.runs import DagsterRun, DagsterRunStatus
+from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
@@ -148,32 +142,12 @@ class MultiprocessExecutor:
         method = self._options.get("start_method") or {FORKSERVER: {}}
         name = next(iter(method))
         try:
-            self._crew = Crew(self._assignment((method[name] or {}).get("preload_modules") or ()), name)
+            preload = (method[name] or {}).get("preload_modules") or ()
+            self._crew = Crew(make_assignment(self.place, self._folder, preload), name)
         except OSError as error:
             raise RunEnd(error) from error
         if self._crew.control is not None:
             self._selector.register(self._crew.control.socket, selectors.EVENT_READ)
-
-    def _assignment(self, preload: Any) -> Assignment:
-        place, run = self.place, self._run
-        assert run.job_code_origin is not None
-        _alias_main(ReconstructableJob.from_dict(run.job_code_origin))
-        encoded = codec.encode_run(run)
-        read = codec.decode_run(encoded, run.status, run.tags)
-        ref = place.facts.instance.get_ref()
-        return Assignment(
-            dict(run.job_code_origin),
-            encoded,
-            DagsterRunStatus.STARTED.value,
-            dict(run.tags),
-            ref.home,
-            ref.overrides,
-            place.retries_enabled,
-            str(self._folder),
-            None if read.run_config == run.run_config else _pickled(run.run_config, "run config"),
-            None if not place.input_values else _pickled(dict(place.input_values), "input values"),
-            list(preload),
-        )
 
     def _describe(self) -> EngineEventData:
         return EngineEventData(
@@ -496,58 +470,7 @@ class MultiprocessExecutor:
         yield self._note(
             f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}', info, key
         )
-        stamp = self.stamp(order.path, key)
-        delay = None
-        if self.place.retries_enabled and self._interrupt is None:
-            delay = retry_delay(self.place.plan.steps[order.path].retry_policy, order.failures + 1)
-        if delay is not None:
-            yield stamp.event(_T.STEP_UP_FOR_RETRY.value, StepRetryData(info, delay))
-            return
-        if self._interrupt is None:
+        end = end_of_lost(self.place, order, info, may_retry=self._interrupt is None)
+        if end.event_type_value == _FAILURE and self._interrupt is None:
             self._failures.append(info)
-        yield stamp.event(_FAILURE, StepFailureData(info, None, ErrorSource.FRAMEWORK_ERROR))
-
-
-def _pickled(value: Any, what: str) -> bytes:
-    import cloudpickle
-
-    try:
-        pickled: bytes = cloudpickle.dumps(value)
-    except Exception as error:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"The {what} holds something that cannot be sent to another process: {type(error).__name__}: {error}. Leave it out, "
-            f"let a resource make it, or run the job in process."
-        ) from error
-    return pickled
-
-
-def _alias_main(recipe: ReconstructableJob) -> None:
-    """Let values of classes of the main script, which workers know by the name of its file, be those of this process."""
-    main = sys.modules["__main__"]
-    file = getattr(main, "__file__", None)
-    place = recipe.repository.place
-    if recipe.repository.kind == "file" and file is not None and Path(file).resolve() == Path(place):
-        sys.modules.setdefault(Path(place).stem, main)
-
-
-def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
-    """Refuse a run whose steps cannot be run in other processes: DagsterUnmetExecutorRequirementsError."""
-    where = f'The job "{run.job_name}" is to run in several processes (multiprocess executor)'
-    otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
-    if not instance.is_persistent:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and the instance is in memory, where other processes cannot find it. Give an instance that lasts, such as "
-            f"DagsterInstance.get() or local_temp(), {otherwise}."
-        )
-    if run.job_code_origin is None:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and nothing tells another process how it is made. Give execute_job reconstructable(...), {otherwise}."
-        )
-    definitions: Mapping[str, Any] = job.resource_defs
-    for path, op in job.wiring.ops.items():
-        for name, port in op.definition.output_dict.items():
-            if not port.is_nothing and definitions.get(port.io_manager_key) is mem_io_manager:
-                raise DagsterUnmetExecutorRequirementsError(
-                    f'{where}, and the IO manager "{port.io_manager_key}" of output "{name}" of "{path}" keeps values in the memory of '
-                    f"one. Use one that stores them, such as fs_io_manager, {otherwise}."
-                )
+        yield end
