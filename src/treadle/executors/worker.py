@@ -26,6 +26,7 @@ from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors.capture import Capture
+from treadle.executors.crew import memory_of
 from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, ToParent, to_wire
 from treadle.instance import DagsterInstance, InstanceRef
 from treadle.logs import RunLog
@@ -36,7 +37,6 @@ from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Sink(Protocol):
@@ -146,7 +146,7 @@ class Worker:
         if place.loop is not None:
             loop, place.loop = place.loop, None
             invoke.close_event_loop(loop)
-        self._sink.send(Done(breaks, _memory(), self._capture.sizes()))
+        self._sink.send(Done(breaks, memory_of(os.getpid()), self._capture.sizes()))
 
     def _tell(self, event: DagsterEvent) -> None:
         self._sink.put(to_wire(event, self._run))
@@ -199,15 +199,6 @@ def _die_with_parent(farewell: signal.Signals) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, farewell)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def _memory() -> int:
-    """Bytes of memory that this process has; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def main(descriptor: int) -> None:
