@@ -15,7 +15,7 @@ from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
-from treadle.engine.workplace import Bench, Workplace
+from treadle.engine.workplace import Bench, Stamp, Workplace
 from treadle.errors import (
     DagsterError,
     DagsterExecutionHandleOutputError,
@@ -86,6 +86,14 @@ def run_step(place: Workplace, order: Launch) -> Iterator[DagsterEvent]:
     return Attempt(place, place.bench(order.path), order).run()
 
 
+def beginning(stamp: Stamp, order: Launch) -> DagsterEvent:
+    """The first event of an attempt."""
+    if order.attempt == 1:
+        return stamp.event(_START)
+    text = f'Started re-execution (attempt # {order.attempt}) of step "{stamp.step_key}".'
+    return stamp.event(_RESTARTED, None, text)
+
+
 class Attempt:
     """One try at a step."""
 
@@ -117,11 +125,7 @@ class Attempt:
     def run(self) -> Iterator[DagsterEvent]:
         """The attempt from its first event to its last."""
         stamp = self.stamp
-        if self.order.attempt == 1:
-            yield stamp.event(_START)
-        else:
-            text = f'Started re-execution (attempt # {self.order.attempt}) of step "{stamp.step_key}".'
-            yield stamp.event(_RESTARTED, None, text)
+        yield beginning(stamp, self.order)
         started = perf_counter()
         try:
             if self.bench.inputs:
@@ -268,6 +272,9 @@ class Attempt:
         if invoke.is_stream(result):
             signals.is_open = True
             for outcome in invoke.stream(definition, result, context, self.place.loop):
+                if type(outcome) is invoke.Pending:
+                    yield outcome  # type: ignore[misc]  # to who asked for it, by invoke.PARKED: it is no event
+                    continue
                 self._leave()
                 yield from self._take(outcome)
                 self._enter(self._body_error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
@@ -18,7 +19,7 @@ from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.interrupts import Interrupts
 from treadle.events import DagsterEvent, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
-from treadle.logs import DagsterLogManager
+from treadle.logs import DagsterLogManager, RunLog
 from treadle.names import split_step_key
 from treadle.payloads import Payload, StepOutputHandle
 from treadle.plan.model import Plan
@@ -70,6 +71,20 @@ class Workplace:
         self.resources = resources
         self._benches.clear()
         self._scopes.clear()
+
+    def beside(self, log: RunLog, announce: Callable[[DagsterEvent], None] | None) -> Workplace:
+        """The same place for one attempt that runs beside others, on another thread than the driver's.
+
+        Resources and config are shared; signals, which reach the main thread alone, and what the attempt leaves of its
+        error are its own. `log` and `announce` take what it says.
+        """
+        made = copy(self)
+        facts = self.facts
+        made.facts = RunFacts(facts.run, facts.job_def, facts.instance, log)
+        made.signals = Interrupts()
+        made.announce = announce
+        made.before_body = made.first_error = made.interrupt = None
+        return made
 
     @property
     def required_resource_keys(self) -> frozenset[str]:
