@@ -15,7 +15,7 @@ from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
-from treadle.engine.workplace import Bench, Stamp, Workplace
+from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
     DagsterError,
     DagsterExecutionHandleOutputError,
@@ -67,8 +67,6 @@ from treadle.payloads import (
 from treadle.plan.model import Launch
 from treadle.types import TypeCheckContext
 
-_START = DagsterEventType.STEP_START.value
-_RESTARTED = DagsterEventType.STEP_RESTARTED.value
 _LOADED = DagsterEventType.LOADED_INPUT.value
 _INPUT = DagsterEventType.STEP_INPUT.value
 _OUTPUT = DagsterEventType.STEP_OUTPUT.value
@@ -84,14 +82,6 @@ INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError)
 def run_step(place: Workplace, order: Launch) -> Iterator[DagsterEvent]:
     """Run one attempt at a step; yields its events as they happen."""
     return Attempt(place, place.bench(order.path), order).run()
-
-
-def beginning(stamp: Stamp, order: Launch) -> DagsterEvent:
-    """The first event of an attempt."""
-    if order.attempt == 1:
-        return stamp.event(_START)
-    text = f'Started re-execution (attempt # {order.attempt}) of step "{stamp.step_key}".'
-    return stamp.event(_RESTARTED, None, text)
 
 
 class Attempt:
@@ -125,7 +115,7 @@ class Attempt:
     def run(self) -> Iterator[DagsterEvent]:
         """The attempt from its first event to its last."""
         stamp = self.stamp
-        yield beginning(stamp, self.order)
+        yield stamp.beginning(self.order.attempt)
         started = perf_counter()
         try:
             if self.bench.inputs:

@@ -17,12 +17,15 @@ from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine.interrupts import Interrupts
-from treadle.events import DagsterEvent, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.logs import DagsterLogManager, RunLog
 from treadle.names import split_step_key
 from treadle.payloads import Payload, StepOutputHandle
 from treadle.plan.model import Plan
+
+_START = DagsterEventType.STEP_START.value
+_RESTARTED = DagsterEventType.STEP_RESTARTED.value
 
 
 class Workplace:
@@ -201,6 +204,12 @@ class Stamp:
         self.pid = os.getpid()
         #: the step's events so far, kept only where a hook wants to see them
         self.kept: list[DagsterEvent] | None = None
+
+    def beginning(self, attempt: int) -> DagsterEvent:
+        """The first event of an attempt."""
+        if attempt == 1:
+            return self.event(_START)
+        return self.event(_RESTARTED, None, f'Started re-execution (attempt # {attempt}) of step "{self.step_key}".')
 
     def event(self, type_value: str, payload: Payload | None = None, message: str | None = None) -> DagsterEvent:
         """An event of this step."""

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from treadle.definitions.invoke import PARKED, Pending
-from treadle.engine.step import beginning, run_step
+from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
@@ -152,7 +152,7 @@ class ThreadedExecutor:
 
     def announce(self, order: Launch) -> DagsterEvent:
         """The attempt begins: that is known before it does."""
-        return beginning(self.stamp(order.path, order.step_key), order)
+        return self.stamp(order.path, order.step_key).beginning(order.attempt)
 
     def launch(self, order: Launch) -> None:
         """Let a thread begin."""
