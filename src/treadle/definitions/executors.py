@@ -81,7 +81,26 @@ MULTIPROCESS_SCHEMA = {
 }
 
 
+THREADED_SCHEMA = {
+    "max_concurrent": Field(
+        Noneable(int),
+        default_value=None,
+        description="How many steps may run at once; None: four more than there are cores, at most 32.",
+    ),
+    "retries": RETRIES_FIELD,
+    "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+}
+
+ASYNC_SCHEMA = {
+    **THREADED_SCHEMA,
+    "max_concurrent": Field(
+        Noneable(int), default_value=None, description="How many steps may run at once; None: 100."
+    ),
+}
+
+
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
+THREADED, ASYNC = "threaded", "async"
 #: run config names one of the two
 CHOICE = "choice"
 #: a user's own
@@ -247,6 +266,22 @@ multiprocess_executor = ExecutorDefinition(
     engine=MULTIPROCESS,
 )
 
+#: runs several steps at once on threads of this process
+threaded_executor = ExecutorDefinition(
+    "threaded_executor",
+    THREADED_SCHEMA,
+    description="Runs several steps at once on threads of this process.",
+    engine=THREADED,
+)
+
+#: runs async ops concurrently on one event loop, and all others on threads of this process
+async_executor = ExecutorDefinition(
+    "async_executor",
+    ASYNC_SCHEMA,
+    description="Runs async ops concurrently on one event loop, and all others on threads of this process.",
+    engine=ASYNC,
+)
+
 
 def _requirements_of_choice(config: Mapping[str, Any]) -> list[ExecutorRequirement]:
     return multiple_process_executor_requirements() if "multiprocess" in config else []
@@ -284,9 +319,11 @@ __all__ = [
     "DEFAULT_EXECUTOR_FIELD",
     "ExecutorDefinition",
     "ExecutorRequirement",
+    "async_executor",
     "executor",
     "in_process_executor",
     "multi_or_in_process_executor",
     "multiple_process_executor_requirements",
     "multiprocess_executor",
+    "threaded_executor",
 ]

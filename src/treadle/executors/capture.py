@@ -7,6 +7,7 @@ written to is not used again.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 #: below the folder of a run's artifacts
 FOLDER = "compute_logs"
 _NAMES = ("out", "err")
+#: letters of a key; a file's name may have 255 bytes, and step keys are ASCII
+LONGEST = 200
 
 
 class Capture:
@@ -80,3 +83,15 @@ def discard(folder: Path, key: str) -> None:
 def files_of(folder: Path, key: str) -> tuple[Path, Path]:
     """The two files of a key."""
     return folder / f"{key}.out", folder / f"{key}.err"
+
+
+def key_of(step_key: str, attempt: int) -> str:
+    """The key of the files of an attempt that ran on a thread of the run's own process.
+
+    There LOGS_CAPTURED, as in process, names the steps of the whole run at once; a step that wrote nothing has no files.
+    """
+    name = f"{step_key}-{attempt}"
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(step_key.encode()).hexdigest()[:16]
+    return f"{step_key[: LONGEST - 40]}-{digest}-{attempt}"

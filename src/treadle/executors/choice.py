@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from treadle import later
-from treadle.definitions.executors import IN_PROCESS, MULTIPROCESS, Execution
+from treadle.definitions.executors import ASYNC, IN_PROCESS, MULTIPROCESS, THREADED, Execution
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
 from treadle.engine.limits import Limits
@@ -21,6 +21,8 @@ from treadle.runs import DagsterRun
 
 #: how many steps run at once, where config does not say
 _VARIABLES = ("TREADLE_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT", "DAGSTER_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT")
+#: where config does not say, and the machine would let more
+THREADED_LIMIT, ASYNC_LIMIT = 32, 100
 
 
 def make_executor(execution: Execution, place: Workplace) -> Executor:
@@ -29,6 +31,10 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
         return MultiprocessExecutor(place, execution, limit_of(execution))
+    if execution.engine in (THREADED, ASYNC):
+        from treadle.executors.threads import ThreadedExecutor
+
+        return ThreadedExecutor(place, limit_of(execution), is_async=execution.engine == ASYNC)
     if execution.engine != IN_PROCESS:
         later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
     from treadle.executors.local import InProcessExecutor
@@ -51,9 +57,16 @@ def check_requirements(
 
 
 def limit_of(execution: Execution) -> int:
-    """How many steps of the run may be under way at once: as config says, else the environment, else one for each core."""
+    """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
+
+    Steps on threads and on an event loop mostly wait: there may be more of them.
+    """
     if execution.max_concurrent is not None:
         return execution.max_concurrent
+    if execution.engine == ASYNC:
+        return ASYNC_LIMIT
+    if execution.engine == THREADED:
+        return min(THREADED_LIMIT, count_cores() + 4)
     for variable in _VARIABLES:
         text = os.environ.get(variable, "")
         if text.isdecimal() and int(text) > 0:
