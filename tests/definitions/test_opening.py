@@ -260,7 +260,7 @@ class Service(ConfigurableResource):
 
 
 @op(required_resource_keys={"client", "dependent", "service"})
-def ask(context: OpExecutionContext) -> tuple[Any, ...]:
+def ask(context: OpExecutionContext) -> Any:
     resources = context.resources
     return resources.client, resources.dependent, type(resources.service.client)
 
