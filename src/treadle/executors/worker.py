@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -154,26 +155,24 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
     capture.close()
 
 
-def settle_in(*, is_leader: bool = True) -> None:
-    """Make this process one that goes with its parent, and no signal of a terminal's reaches."""
-    if is_leader:
-        os.setsid()
-    die_with_parent()
+def settle_in(farewell: signal.Signals = signal.SIGKILL) -> None:
+    """Make this process one that no signal of a terminal reaches, and that gets one when its parent is gone."""
+    os.setsid()
+    _die_with_parent(farewell)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
 
 
-def die_with_parent() -> None:
-    """Where the system can do that: be killed when the parent is. Elsewhere the broken socket tells."""
+def _die_with_parent(farewell: signal.Signals) -> None:
+    """Where the system can do that. Elsewhere the broken socket tells."""
     if sys.platform != "linux":
         return
     import ctypes
-    import signal
 
     parent = os.getppid()
     _PR_SET_PDEATHSIG = 1  # noqa: N806 - as prctl(2) has it
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, farewell)
     if os.getppid() != parent:
         os._exit(1)
 
