@@ -79,6 +79,16 @@ class Workplace:
             return job.required_resource_keys
         return job.resource_keys_of({split_step_key(key)[0] for key in self.step_keys})
 
+    @property
+    def unbounded_steps(self) -> list[str]:
+        """The steps of the run whose ops bound time or memory, for executors that cannot hold them to it."""
+        steps = self.plan.steps.values()
+        return [
+            step.key
+            for step in steps
+            if step.demands is not None and (step.demands.timeout or step.demands.memory_limit)
+        ]
+
     def event_loop(self) -> Any:
         """The event loop of the run, made when it is first asked for."""
         if self.loop is None:
