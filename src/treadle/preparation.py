@@ -352,7 +352,7 @@ def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> M
     for name in given or ():
         if name not in job.graph.input_dict:
             raise DagsterInvalidDefinitionError(
-                f'job "{job.name}": input_values has "{name}", but the job has no top-level input of that name.'
+                f'job "{job.name}": input_values has "{name}", but job has no top-level input with that name.'
                 f"{nearest(name, job.graph.input_dict)} Inputs: {list(job.graph.input_dict)}."
             )
     return {**job.input_values, **(given or {})}
