@@ -42,6 +42,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     ├── TreadleWiringWarning                         an output is connected to an input of a type that it never has
     ├── TreadleStorageWarning                        the store is on a network file system
     ├── TreadleExecutorWarning                       steps run elsewhere than the executor says
+    ├── TreadleLoggerWarning                         a job has loggers, and none of them is used
     ├── TreadleSettingsWarning                       there is a setting that nothing uses
     └── TreadleByValueWarning                        a job is handed on by value
 """
@@ -410,6 +411,10 @@ class TreadleStorageWarning(UserWarning):
 
 class TreadleExecutorWarning(UserWarning):
     """The steps of a job run elsewhere than its executor says."""
+
+
+class TreadleLoggerWarning(UserWarning):
+    """A job has loggers of its own, and its run config chooses none of them, so the run logs to the console."""
 
 
 class TreadleSettingsWarning(UserWarning):

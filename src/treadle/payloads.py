@@ -170,6 +170,10 @@ class HookErroredData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     error: SerializableErrorInfo
 
 
+#: in the metadata of an ENGINE_EVENT that tells of an error: the key of the resource that could not be closed
+TEARDOWN_KEY = "resource_key"
+
+
 class EngineEventData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of ENGINE_EVENT, STEP_WORKER_* and RESOURCE_INIT_*."""
 

@@ -193,7 +193,7 @@ def test_one_step_is_told_as_in_a_plan_of_one_step(instance: DagsterInstance) ->
     ("selection", "error", "message"),
     [
         (["totl"], DagsterExecutionStepNotFoundError, "unknown step: totl.*Did you mean"),
-        (["total", "x+"], DagsterExecutionStepNotFoundError, r"unknown step: x\+"),
+        (["total", "x+"], DagsterExecutionStepNotFoundError, r"unknown step: x\."),
         (["work[k9]"], DagsterExecutionStepNotFoundError, r"unknown step: work\[k9\]"),
     ],
 )

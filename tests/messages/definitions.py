@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol, Union
 
@@ -48,6 +49,7 @@ from treadle import (
     success_hook,
     usable_as_dagster_type,
 )
+from treadle.definitions.executors import read_execution
 
 ops = section("ops")
 
@@ -561,10 +563,17 @@ def hooks_that_are_one_hook():
 
 
 @others
-def logger_of_no_parameter():
+def logger_of_two_parameters():
     @logger
-    def console():
+    def console(init_context, level):
         pass
+
+
+@others
+def job_whose_logger_is_none():
+    @job(logger_defs={"console": logging.getLogger("console")})
+    def nightly():
+        load()
 
 
 @others
@@ -672,8 +681,9 @@ def nested_resource_launched_but_not_bound():
 
 
 @others
-def multiprocess_executor_started():
-    multiprocess_executor.executor_creation_fn(None)
+def multiprocess_executor_with_bad_numbers():
+    multiprocess_executor.configured({"max_concurrent": -1, "isolation": "own"})
+    read_execution("multiprocess", {"max_concurrent": -1, "isolation": "own"})
 
 
 # -- config schemas ------------------------------------------------------------------------------------------------------
@@ -795,7 +805,7 @@ def tuple_field_in_a_Config_class():
     class Months(Config):
         months: tuple[int, int]
 
-    op(name="load")(lambda config: 1) and Months.to_config_schema()
+    Months.to_config_schema()
 
 
 @schemas

@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from treadle import introspect, names
+from treadle.checks import check_optional, keys_of
 from treadle.definitions.compose import Composable, P, R_co
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
-from treadle.definitions.tags import read_tags
+from treadle.definitions.tags import read_op_tags
 from treadle.docstrings import read_descriptions
 from treadle.errors import (
     DagsterInvalidConfigDefinitionError,
     DagsterInvalidDefinitionError,
+    DagsterInvalidPythonicConfigDefinitionError,
     DagsterInvariantViolationError,
     ParameterCheckError,
 )
@@ -80,13 +82,16 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         resume: str = "retry",
     ) -> None:
         self.name = names.check_name(name, "an op")
+        check_optional(description, str, "description", f'op "{name}"')
+        check_optional(version, str, "version", f'op "{name}"')
         self.compute_fn = compute_fn
         self.description = description
         self.version = code_version if code_version is not None else version
-        self.retry_policy = _check_retry_policy(retry_policy, self.name)
+        check_optional(retry_policy, RetryPolicy, "retry_policy", f'op "{name}"', "Write RetryPolicy(max_retries=...).")
+        self.retry_policy = retry_policy
         #: whether an attempt whose process died may be followed by another when the run is resumed
         self.is_repeatable = _check_resume(resume, self.name) == "retry"
-        self._tags = read_tags(tags, f'op "{name}"') if tags else {}
+        self._tags = read_op_tags(tags, f'op "{name}"') if tags else {}
         self.pool = names.check_pool(pool, self._tags.get("dagster/concurrency_key"), f'op "{name}"')
         #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
         self.signature = signature
@@ -194,7 +199,17 @@ class _CallShape:
         for index, parameter in enumerate(signature.parameters):
             if index == 0 and parameter.name in CONTEXT_NAMES:
                 self.context_name = parameter.name
-            elif parameter.name == "config" and parameter.annotation is not MISSING:
+            elif parameter.name == "context":
+                raise DagsterInvalidDefinitionError(
+                    f'@op "{op_name}": the parameter "context" gets the context of the step only where it stands first, and is '
+                    f"not a valid name for an input. Put it first, or call it otherwise."
+                )
+            elif parameter.name == "config":
+                if parameter.annotation is MISSING:
+                    raise DagsterInvalidPythonicConfigDefinitionError(
+                        f'@op "{op_name}": the parameter "config" needs an annotation that says what the config is, such as a '
+                        f"Config class. To read a config_schema take the context, and ask for context.op_config."
+                    )
                 self.has_config_param = True
                 self.config_class = parameter.annotation
             elif is_resource_annotation(parameter.annotation):
@@ -286,7 +301,7 @@ def _read_outputs(
     returns = signature.returns if signature is not None else MISSING
     described = f'op "{op_name}"'
     told = None  # a docstring tells of one output
-    if signature is not None and (outs is None or isinstance(outs, Out) or len(outs) == 1):
+    if signature is not None and (not isinstance(outs, collections.abc.Mapping) or len(outs) == 1):
         told = read_descriptions(signature.docstring).returns
     if outs is None or isinstance(outs, Out):
         port, annotation = _described(described, _single_output, outs, returns)
@@ -428,21 +443,7 @@ def _read_contract(op_name: str, config_schema: Any, call: _CallShape) -> Config
 def _read_resource_keys(keys: Any, op_name: str, call: _CallShape) -> frozenset[str]:
     if keys is None:
         return frozenset(call.resource_params) if call.resource_params else _NO_KEYS
-    if not isinstance(keys, (set, frozenset)) or not all(isinstance(key, str) for key in keys):
-        raise ParameterCheckError(
-            f'Op "{op_name}": Param "required_resource_keys" is not a set of str. Got {keys!r}. Write {{"database"}} for '
-            f"the resource database."
-        )
-    return frozenset(keys) | frozenset(call.resource_params)
-
-
-def _check_retry_policy(policy: Any, op_name: str) -> RetryPolicy | None:
-    if policy is not None and not isinstance(policy, RetryPolicy):
-        raise ParameterCheckError(
-            f'Op "{op_name}": Param "retry_policy" is not a RetryPolicy. Got {policy!r}. Write '
-            f"RetryPolicy(max_retries=...)."
-        )
-    return policy
+    return keys_of(keys, "required_resource_keys", f'op "{op_name}"') | frozenset(call.resource_params)
 
 
 def _check_resume(resume: object, op_name: str) -> object:

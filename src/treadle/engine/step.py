@@ -168,6 +168,8 @@ class Attempt:
             self.values[name] = found
         for port, _wired, _manager in self.bench.inputs:
             verdict = self._check(port, self.values[port.name], place)
+            if verdict.success and port.name in self.bench.declared:
+                port, verdict = self._check_declared(port, verdict)
             yield self.stamp.event(_INPUT, StepInputData(port.name, verdict, port.dagster_type.display_name))
             if not verdict.success:
                 raise _type_check_error(self.stamp.step_key, "input", port, verdict)
@@ -485,6 +487,16 @@ class Attempt:
             raise
         self.boundary = None
         return TypeCheckData(verdict.success, port.name, verdict.description, verdict.metadata)
+
+    def _check_declared(self, port: Any, verdict: TypeCheckData) -> tuple[Any, TypeCheckData]:
+        """Hold an input against what the graphs say that it came in by: the first that it does not fit, with the verdict."""
+        for path, outer in self.bench.declared[port.name]:
+            found = self._check(outer, self.values[port.name], self.place)
+            if not found.success:
+                whose = f'graph "{path}"' if path else f'job "{self.place.job.name}"'
+                text = f'The input "{outer.name}" of the {whose} is declared so. {found.description or ""}'.rstrip()
+                return outer, TypeCheckData(False, port.name, text, found.metadata)
+        return port, verdict
 
     # -- how it ends
 

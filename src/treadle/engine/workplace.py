@@ -201,7 +201,7 @@ class Stamp:
 class Bench:
     """One op of the job, ready to be run: its config, managers, hooks and resources."""
 
-    __slots__ = ("config", "hooks", "inputs", "keys", "op", "outputs", "policy")
+    __slots__ = ("config", "declared", "hooks", "inputs", "keys", "op", "outputs", "policy")
 
     def __init__(self, place: Workplace, op: WiredOp) -> None:
         job = place.job
@@ -222,6 +222,16 @@ class Bench:
             for name, port in definition.input_dict.items()
             if not port.is_nothing
         ]
+        #: by input: what graphs on its way say that it is, where the op says something else
+        self.declared = {
+            name: graphs
+            for name, wired in op.inputs.items()
+            if wired is not None and wired.declared and (graphs := _other_types(wired, definition.input_dict[name]))
+        }
+
+
+def _other_types(wired: WiredInput, port: Any) -> list[tuple[str, Any]]:
+    return [(path, outer) for path, outer in wired.declared if outer.dagster_type is not port.dagster_type]
 
 
 def _visible_keys(op: WiredOp, hooks: Any) -> frozenset[str]:

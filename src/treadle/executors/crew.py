@@ -37,6 +37,12 @@ class Hand:
         #: how it ended, once that is known; negative for a signal
         self.exit_code: int | None = None
 
+    def has_exited(self) -> bool:
+        """True where it is known to be gone."""
+        if self.process is not None and self.exit_code is None:
+            self.exit_code = self.process.poll()
+        return self.exit_code is not None
+
     def signal(self, number: signal.Signals, *, is_for_group: bool = False) -> None:
         """Send a signal to it, or to it and all that it has started. One that is gone gets none."""
         if self.pid is None or self.exit_code is not None:
@@ -146,6 +152,7 @@ class Crew:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(hand.process.pid, signal.SIGKILL)
             elif self.control is None:
+                hand.signal(signal.SIGKILL, is_for_group=True)  # nobody else does, now that the fork server is gone
                 break
             elif self._can_listen(max(0.0, deadline - time.monotonic())):
                 self.listen()

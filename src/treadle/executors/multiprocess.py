@@ -320,20 +320,28 @@ class MultiprocessExecutor:
         for key, _ in ready:
             if key.data is None:
                 self._hear_crew()
-            else:
+            elif key.data in self._steps_done:  # else it was buried meanwhile
                 self._hear(key.data)
 
     def _hear_crew(self) -> None:
         crew = self._crew
         assert crew is not None
-        assert crew.control is not None
+        if crew.control is None:
+            return
         control = crew.control.socket
         crew.listen()
         if control.fileno() < 0:
             self._selector.unregister(control)
         self._tell_troubles()
-        for hand in [hand for hand in self._steps_done if hand.pid is None and hand.exit_code is not None]:
-            self._bury(hand)
+        self._bury_exited()
+
+    def _bury_exited(self) -> None:
+        """Of workers that are gone, though what they have forked may still hold their channels, hear what they had to say."""
+        for hand in [hand for hand in self._steps_done if hand.has_exited()]:
+            if hand.pid is not None:
+                self._hear(hand)
+            if hand in self._steps_done:
+                self._bury(hand)
 
     def _tell_troubles(self) -> None:
         """Degradation is loud."""
@@ -353,6 +361,7 @@ class MultiprocessExecutor:
                 self._go_to_stage(3)  # asked twice
         if self._interrupt is None and now >= self._next_look:
             self._next_look = now + LOOK
+            self._bury_exited()
             if self.place.facts.instance.get_status(self._run.run_id) is DagsterRunStatus.CANCELING:
                 self._stop(DagsterExecutionInterruptedError("The run was canceled."))
         if self._stage and now >= self._next_stage and self._busy:

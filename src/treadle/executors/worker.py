@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -47,7 +48,8 @@ class Shop:
         if assignment.run_config is not None:
             run = msgspec.structs.replace(run, run_config=pickle.loads(assignment.run_config))  # noqa: S301 - its own parent sent it
         self.run = run
-        job = ReconstructableJob.from_dict(assignment.recipe).get_definition()
+        recipe = ReconstructableJob.from_dict(assignment.recipe)
+        job = recipe.get_definition()
         if run.op_selection and not job.is_subset:
             job = job.get_subset(op_selection=list(run.op_selection))
         values: Mapping[str, Any] = job.input_values
@@ -57,7 +59,7 @@ class Shop:
         instance = DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
         log = RunLog(run.run_id, job.name, [], self._record, run.tags)
         self.place = Workplace(
-            RunFacts(run, job, instance, log),
+            RunFacts(run, job, instance, log, recipe.get_repository),
             compile_plan(job),
             config,
             values,
@@ -153,26 +155,24 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
     capture.close()
 
 
-def settle_in(*, is_leader: bool = True) -> None:
-    """Make this process one that goes with its parent, and no signal of a terminal's reaches."""
-    if is_leader:
-        os.setsid()
-    die_with_parent()
+def settle_in(farewell: signal.Signals = signal.SIGKILL) -> None:
+    """Make this process one that no signal of a terminal reaches, and that gets one when its parent is gone."""
+    os.setsid()
+    _die_with_parent(farewell)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
 
 
-def die_with_parent() -> None:
-    """Where the system can do that: be killed when the parent is. Elsewhere the broken socket tells."""
+def _die_with_parent(farewell: signal.Signals) -> None:
+    """Where the system can do that. Elsewhere the broken socket tells."""
     if sys.platform != "linux":
         return
     import ctypes
-    import signal
 
     parent = os.getppid()
     _PR_SET_PDEATHSIG = 1  # noqa: N806 - as prctl(2) has it
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, farewell)
     if os.getppid() != parent:
         os._exit(1)
 
