@@ -575,12 +575,12 @@ def test_run_that_nobody_iterates_to_its_end_waits_for_its_steps_and_closes_all(
 
 
 def test_fault_of_ours_in_a_thread_is_raised_where_the_run_is_driven(monkeypatch: pytest.MonkeyPatch) -> None:
-    from treadle.executors import threads
+    from treadle.executors import beside
 
     def break_down(*_given: Any) -> Any:
         raise AssertionError("a fault of ours")
 
-    monkeypatch.setattr(threads, "run_step", break_down)
+    monkeypatch.setattr(beside, "run_step", break_down)
     with instance_for_test() as instance:
         with pytest.raises(AssertionError, match="a fault of ours"):
             run(unlimited, "threads", instance)

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import os
 
-from treadle import later
-from treadle.definitions.executors import ASYNC, IN_PROCESS, MULTIPROCESS, THREADED, Execution
+from treadle.definitions.executors import (
+    ASYNC,
+    CUSTOM,
+    IN_PROCESS,
+    MULTIPROCESS,
+    THREADED,
+    Execution,
+    ExecutorRequirement,
+)
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
 from treadle.engine.workplace import Workplace
@@ -26,32 +33,49 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution))
+        return MultiprocessExecutor(place, execution, limit_of(execution) or 1)
+    if execution.engine == IN_PROCESS:
+        from treadle.executors.local import InProcessExecutor
+
+        return InProcessExecutor(place)
+    from treadle.executors.beside import InitExecutorContext
+
+    definition = place.job.executor_def
+    context = InitExecutorContext(place, definition, execution.options, execution.max_concurrent)
     if execution.engine in (THREADED, ASYNC):
         from treadle.executors.threads import ThreadedExecutor
 
-        return ThreadedExecutor(place, limit_of(execution), is_async=execution.engine == ASYNC)
-    if execution.engine != IN_PROCESS:
-        later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
-    from treadle.executors.local import InProcessExecutor
+        return ThreadedExecutor(context, limit_of(execution) or 1, is_async=execution.engine == ASYNC)
+    from treadle.executors.custom import make_own
 
-    return InProcessExecutor(place)
+    return make_own(definition, context)
 
 
 def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
     """Refuse a run that its executor cannot carry out: DagsterUnmetExecutorRequirementsError, before anything is recorded."""
     if execution.engine == MULTIPROCESS:
-        from treadle.executors import multiprocess
+        needs, why = list(ExecutorRequirement), "to run in several processes (multiprocess executor)"
+        otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
+    elif execution.engine == CUSTOM:
+        definition = job.executor_def
+        needs = definition.get_requirements(execution.options)
+        why = f'to run on the executor "{definition.name}", whose steps other processes run'
+        otherwise = "or give the job another executor"
+    else:
+        return
+    if needs:
+        from treadle.executors import requirements
 
-        multiprocess.check_requirements(job, run, instance)
+        requirements.check(needs, (why, otherwise), job, run, instance)
 
 
-def limit_of(execution: Execution) -> int:
+def limit_of(execution: Execution) -> int | None:
     """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
 
-    Steps on threads and on an event loop mostly wait: there may be more of them.
+    Steps on threads and on an event loop mostly wait: there may be more of them. An executor of a user's own says itself
+    whether it has room: None.
     """
-    if execution.max_concurrent is not None:
+    if execution.max_concurrent is not None or execution.engine == CUSTOM:
         return execution.max_concurrent
     if execution.engine == ASYNC:
         return ASYNC_LIMIT

@@ -13,14 +13,12 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from treadle import codec
 from treadle.definitions.executors import Execution
-from treadle.definitions.io_managers import mem_io_manager
-from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import RunEnd
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import (
@@ -35,13 +33,12 @@ from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_
 from treadle.executors.capture import FOLDER, discard, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit
 from treadle.executors.wire import Assignment, Broken, Done, Event, Order, Said, Stop, from_wire
-from treadle.instance import DagsterInstance
 from treadle.metadata import MetadataValue
 from treadle.outcomes import retry_delay
 from treadle.payloads import EngineEventData, ErrorSource, StepFailureData, StepRetryData
 from treadle.plan.model import Launch
 from treadle.recipes import ReconstructableJob
-from treadle.runs import DagsterRun, DagsterRunStatus
+from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
@@ -528,26 +525,3 @@ def _alias_main(recipe: ReconstructableJob) -> None:
     place = recipe.repository.place
     if recipe.repository.kind == "file" and file is not None and Path(file).resolve() == Path(place):
         sys.modules.setdefault(Path(place).stem, main)
-
-
-def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
-    """Refuse a run whose steps cannot be run in other processes: DagsterUnmetExecutorRequirementsError."""
-    where = f'The job "{run.job_name}" is to run in several processes (multiprocess executor)'
-    otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
-    if not instance.is_persistent:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and the instance is in memory, where other processes cannot find it. Give an instance that lasts, such as "
-            f"DagsterInstance.get() or local_temp(), {otherwise}."
-        )
-    if run.job_code_origin is None:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and nothing tells another process how it is made. Give execute_job reconstructable(...), {otherwise}."
-        )
-    definitions: Mapping[str, Any] = job.resource_defs
-    for path, op in job.wiring.ops.items():
-        for name, port in op.definition.output_dict.items():
-            if not port.is_nothing and definitions.get(port.io_manager_key) is mem_io_manager:
-                raise DagsterUnmetExecutorRequirementsError(
-                    f'{where}, and the IO manager "{port.io_manager_key}" of output "{name}" of "{path}" keeps values in the memory of '
-                    f"one. Use one that stores them, such as fs_io_manager, {otherwise}."
-                )
