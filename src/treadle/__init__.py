@@ -337,6 +337,9 @@ if TYPE_CHECKING:
         op as solid,
     )
     from treadle.definitions.opening import (
+        IAttachDifferentObjectToOpContext as IAttachDifferentObjectToOpContext,
+    )
+    from treadle.definitions.opening import (
         build_resources as build_resources,
     )
     from treadle.definitions.paths import (
@@ -1076,7 +1079,7 @@ _HOMES: dict[str, str] = {
         OpDefinition op
     """,
     "treadle.definitions.opening": """
-        build_resources
+        IAttachDifferentObjectToOpContext build_resources
     """,
     "treadle.definitions.paths": """
         UPathIOManager custom_path_fs_io_manager
@@ -1243,7 +1246,7 @@ __all__ = [
     "ExecutionResult", "Executor", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
     "Failure", "Field", "FileHandle", "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue",
     "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
-    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IOManager", "IOManagerDefinition", "In",
+    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IAttachDifferentObjectToOpContext", "IOManager", "IOManagerDefinition", "In",
     "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitExecutorContext", "InitLoggerContext",
     "InitResourceContext", "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition",
     "InputMapping", "Int", "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData",

@@ -40,7 +40,7 @@ from treadle.errors import (
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
-from treadle.executors.choice import check_requirements, limit_of, make_executor
+from treadle.executors.choice import check_requirements, limit_of, make_executor, slots_of
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
@@ -125,6 +125,7 @@ class JobRun:
             stops_at_failure=conduct.raise_on_error and execution.engine == IN_PROCESS,
             past=setup.past,
             needs_success=execution.needs_success,
+            limits=slots_of(execution, job, setup.plan),
         )
         self.place = Workplace(
             RunFacts(run, job, instance, log, _repository_finder(run)),
@@ -144,7 +145,7 @@ class JobRun:
     @classmethod
     def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
         """Record a new run, and get it ready."""
-        check_requirements(setup.execution, setup.job, setup.run, instance)
+        check_requirements(setup.execution, setup.job, setup.run, instance, setup.plan)
         instance.add_run(setup.run)
         writer = instance.open_writer(setup.run.run_id)
         try:
@@ -351,7 +352,7 @@ def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> M
     for name in given or ():
         if name not in job.graph.input_dict:
             raise DagsterInvalidDefinitionError(
-                f'job "{job.name}": input_values has "{name}", but the job has no top-level input of that name.'
+                f'job "{job.name}": input_values has "{name}", but job has no top-level input with that name.'
                 f"{nearest(name, job.graph.input_dict)} Inputs: {list(job.graph.input_dict)}."
             )
     return {**job.input_values, **(given or {})}

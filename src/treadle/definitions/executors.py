@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from treadle import introspect, names
 from treadle.config.mistakes import DagsterEvaluationErrorReason, EvaluationError, EvaluationErrorData
-from treadle.config.sugar import Field, Noneable, ScalarUnion, Selector
+from treadle.config.sugar import Field, Map, Noneable, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
 
@@ -55,6 +55,11 @@ MULTIPROCESS_SCHEMA = {
         description="How many steps with a tag may run at once.",
     ),
     "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+    "slots": Field(
+        Map(str, int),
+        default_value={},
+        description="How many slots of each name there are for the steps whose ops ask for them.",
+    ),
     "isolation": Field(
         str,
         default_value="worker",
@@ -83,6 +88,8 @@ THREADED_SCHEMA = {
         description="How many steps may run at once; None: four more than there are cores, at most 32.",
     ),
     "retries": RETRIES_FIELD,
+    "tag_concurrency_limits": MULTIPROCESS_SCHEMA["tag_concurrency_limits"],
+    "slots": MULTIPROCESS_SCHEMA["slots"],
     "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
 }
 

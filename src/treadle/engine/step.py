@@ -15,6 +15,7 @@ from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
+from treadle.engine import usage
 from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
     DagsterError,
@@ -88,7 +89,7 @@ class Attempt:
     """One try at a step."""
 
     __slots__ = (
-        "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
+        "before", "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
     )  # fmt: skip
 
     def __init__(self, place: Workplace, bench: Bench, order: Launch) -> None:
@@ -116,12 +117,13 @@ class Attempt:
         """The attempt from its first event to its last."""
         stamp = self.stamp
         yield stamp.beginning(self.order.attempt)
+        self.before = usage.read(self.place.usage_scope)
         started = perf_counter()
         try:
             if self.bench.inputs:
                 yield from self._load_inputs()
             yield from self._compute()
-            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000))
+            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000, usage.since(self.before)))
             error = None
         except GeneratorExit:
             raise
@@ -531,7 +533,7 @@ class Attempt:
         user_data = None
         if isinstance(raised, Failure):
             user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
-        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source))
+        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source, usage.since(self.before)))
 
     def _attribute(self, raised: BaseException) -> BaseException:
         """The exception as the engine tells it: wrapped, where it came out of user code."""

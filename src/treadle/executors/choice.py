@@ -6,6 +6,7 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from treadle.definitions.executors import (
     ASYNC,
@@ -14,12 +15,14 @@ from treadle.definitions.executors import (
     MULTIPROCESS,
     THREADED,
     Execution,
-    ExecutorRequirement,
 )
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
+from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
+from treadle.errors import DagsterInvalidConfigError
 from treadle.instance import DagsterInstance
+from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
 #: how many steps run at once, where config does not say
@@ -51,22 +54,22 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     return make_own(definition, context)
 
 
-def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
-    """Refuse a run that its executor cannot carry out: DagsterUnmetExecutorRequirementsError, before anything is recorded."""
-    if execution.engine == MULTIPROCESS:
-        needs, why = list(ExecutorRequirement), "to run in several processes (multiprocess executor)"
-        otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
-    elif execution.engine == CUSTOM:
-        definition = job.executor_def
-        needs = definition.get_requirements(execution.options)
-        why = f'to run on the executor "{definition.name}", whose steps other processes run'
-        otherwise = "or give the job another executor"
-    else:
-        return
-    if needs:
-        from treadle.executors import requirements
+def check_requirements(
+    execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance, plan: Plan
+) -> None:
+    """Refuse a run that its executor cannot carry out, before anything is recorded.
 
-        requirements.check(needs, (why, otherwise), job, run, instance)
+    Raises DagsterUnmetExecutorRequirementsError, and DagsterInvalidConfigError for a step that needs more than config gives.
+    """
+    if execution.engine == MULTIPROCESS:
+        from treadle.executors import outside
+
+        outside.check_requirements(job, run, instance, "multiprocess")
+    elif execution.engine == CUSTOM:
+        from treadle.executors import custom
+
+        custom.check_requirements(execution, job, run, instance)
+    slots_of(execution, job, plan)
 
 
 def limit_of(execution: Execution) -> int | None:
@@ -86,6 +89,39 @@ def limit_of(execution: Execution) -> int | None:
         if text.isdecimal() and int(text) > 0:
             return int(text)
     return count_cores()
+
+
+def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | None:
+    """Which steps may run beside which: by the tags of their ops, and by the slots that they ask for; None where any may.
+
+    Raises DagsterInvalidConfigError for a step that asks for more than there is.
+    """
+    if execution.engine == IN_PROCESS:
+        return None
+    options = execution.options if isinstance(execution.options, Mapping) else {}
+    capacities: dict[str, int] = dict(options.get("slots") or {})
+    needs: dict[str, list[tuple[str, int]]] = {}
+    for path, step in plan.steps.items():
+        for name, count in step.demands.slots.items() if step.demands is not None else ():
+            if capacities.get(name, 0) < count:
+                raise DagsterInvalidConfigError(
+                    f'Error in config for the {execution.engine} executor: op "{path}" takes {count} of the slots "{name}", and the '
+                    f'run has {capacities.get(name, 0)}. Give it more: {{"slots": {{"{name}": {count}}}}}.',
+                    [],
+                    execution.options,
+                )
+            needs.setdefault(path, []).append((name, count))
+    for number, limit in enumerate(options.get("tag_concurrency_limits") or ()):
+        for path, op in job.wiring.ops.items():
+            value = op.tags.get(limit["key"])
+            wanted = limit.get("value")
+            if value is None or (isinstance(wanted, str) and wanted != value):
+                continue
+            is_each = isinstance(wanted, Mapping) and wanted.get("applyLimitPerUniqueValue")
+            name = f"tag {number} {limit['key']}" + (f"={value}" if is_each else "")
+            capacities[name] = limit["limit"]
+            needs.setdefault(path, []).append((name, 1))
+    return Limits(capacities, needs) if needs else None
 
 
 def count_cores() -> int:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from treadle.checks import show
-from treadle.definitions.executors import ExecutorDefinition
+from treadle.definitions.executors import Execution, ExecutorDefinition
+from treadle.definitions.job import JobDefinition
 from treadle.engine import driver
 from treadle.errors import DagsterInvariantViolationError
 from treadle.events import DagsterEvent
+from treadle.executors import requirements
 from treadle.executors.beside import Executor, InitExecutorContext
+from treadle.instance import DagsterInstance
+from treadle.runs import DagsterRun
 
 #: what the driver asks of an executor
 _ASKED = (
@@ -34,6 +38,15 @@ class Unmade(Executor):
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """There is nothing to close."""
         return iter(())
+
+
+def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
+    """Refuse a run that lacks what the definition of the executor demands."""
+    definition = job.executor_def
+    needs = definition.get_requirements(execution.options)
+    if needs:
+        what = f'to run on the executor "{definition.name}", whose steps other processes run'
+        requirements.check(needs, (what, "or give the job another executor"), job, run, instance)
 
 
 def make_own(definition: ExecutorDefinition, context: InitExecutorContext) -> driver.Executor:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator
 
 from treadle.definitions import invoke
 from treadle.engine.driver import RunEnd
 from treadle.engine.resources import StepResources
 from treadle.engine.workplace import Workplace
+from treadle.errors import TreadleExecutorWarning
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData
@@ -42,6 +44,14 @@ class Premises:
         yield run_event(
             _T.ENGINE_EVENT, self._job_name, self._describe(pid), message=f"Executing steps {self._where} (pid: {pid})"
         )
+        unbounded = self.place.unbounded_steps
+        if unbounded:
+            text = (
+                f"The timeout or memory_limit of {unbounded} is not kept: a step in this process cannot be ended. Run the job with "
+                f"the multiprocess executor to have it kept."
+            )
+            warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
+            yield run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(), message=text)
         if keys:
             try:
                 yield from self._resources.open(self.place.required_resource_keys)

@@ -73,6 +73,8 @@ class ThreadedExecutor(Executor):
             attempt.part.loop = PARKED
             fn = self.place.job.wiring.ops[order.path].definition.compute_fn
             attempt.is_async = introspect.is_async(fn)
+            if attempt.is_async:
+                attempt.part.usage_scope = None  # it goes from thread to thread
         self._begin(attempt)
 
     def _submit(self, attempt: Attempt) -> None:

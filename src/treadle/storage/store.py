@@ -174,6 +174,9 @@ class Store(Protocol):
         DagsterEventLogInvalidForRun, naming run and row, where a row cannot be read.
         """
 
+    def read_events(self, run_id: str, types: Collection[DagsterEventType] | None = None) -> list[DagsterEvent]:
+        """The events of `read_log` in the order of writing, all or those of some types: for who folds them."""
+
     def find_events(
         self, wanted: EventRecordsFilter, limit: int | None = None, *, ascending: bool = False
     ) -> list[EventLogRecord]:
