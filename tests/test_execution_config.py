@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
 import pytest
 
 from treadle import (
+    DagsterInvalidConfigError,
     Out,
     Output,
     RetryPolicy,
@@ -20,8 +22,6 @@ from treadle import (
     multiprocess_executor,
     op,
 )
-from treadle.definitions.executors import read_execution
-from treadle.errors import NotInThisVersionError, TreadleExecutorWarning
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DISABLED = {"retries": {"disabled": {}}}
@@ -122,23 +122,36 @@ def give() -> int:
 @pytest.mark.parametrize(
     ("kind", "execution"), [("multiprocess", {}), ("none", {"execution": {"config": {"multiprocess": {}}}})]
 )
-def test_steps_that_were_to_run_in_processes_run_here_with_a_warning_and_a_word_in_the_log(
-    kind: str, execution: dict[str, Any]
-) -> None:
+def test_steps_that_are_to_run_in_processes_do(kind: str, execution: dict[str, Any]) -> None:
     with instance_for_test() as instance:
         recipe = build_reconstructable_job(__name__, "make_elsewhere", (kind,))
-        with pytest.warns(TreadleExecutorWarning, match="multiprocess executor is not in this version"):
-            result = execute_job(recipe, instance, {**QUIET, **execution})
+        result = execute_job(recipe, instance, {**QUIET, **execution})
         assert result.success
-        assert "multiprocess executor is not in this version" in (result.all_events[1].message or "")
+        pids = {event.pid for event in result.all_events if event.event_type_value == "STEP_START"}
+        assert pids
+        assert os.getpid() not in pids
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"max_concurrent": -1},
+        {"max_steps_per_worker": 0},
+        {"max_worker_rss": -5},
+        {"worker_idle_timeout": -0.5},
+        {"isolation": "own"},
+        {"tag_concurrency_limits": [{"key": "db", "limit": 0}]},
+    ],
+)
+def test_config_that_no_run_could_go_by_is_refused_before_there_is_a_run(config: dict[str, Any]) -> None:
+    with instance_for_test() as instance:
+        recipe = build_reconstructable_job(__name__, "make_elsewhere", ("multiprocess",))
+        with pytest.raises(DagsterInvalidConfigError, match=f"multiprocess executor(?s:.*){next(iter(config))}"):
+            execute_job(recipe, instance, {**QUIET, "execution": {"config": config}})
+        assert instance.get_runs() == []
 
 
 def test_job_that_says_nothing_runs_here_without_a_word() -> None:
     with instance_for_test() as instance, warnings.catch_warnings():
         warnings.simplefilter("error")
         assert execute_job(build_reconstructable_job(__name__, "make_elsewhere", ("none",)), instance, QUIET).success
-
-
-def test_executor_of_a_users_own_is_refused_for_now() -> None:
-    with pytest.raises(NotInThisVersionError, match="An executor of your own"):
-        read_execution(None, {})

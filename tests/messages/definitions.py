@@ -48,6 +48,7 @@ from treadle import (
     success_hook,
     usable_as_dagster_type,
 )
+from treadle.definitions.executors import read_execution
 
 ops = section("ops")
 
@@ -672,8 +673,9 @@ def nested_resource_launched_but_not_bound():
 
 
 @others
-def multiprocess_executor_started():
-    multiprocess_executor.executor_creation_fn(None)
+def multiprocess_executor_with_bad_numbers():
+    multiprocess_executor.configured({"max_concurrent": -1, "isolation": "own"})
+    read_execution("multiprocess", {"max_concurrent": -1, "isolation": "own"})
 
 
 # -- config schemas ------------------------------------------------------------------------------------------------------

@@ -718,11 +718,8 @@ def id_of_a_run_of_other_ops(folder: Path):
 
 @executions
 def executor_of_processes(folder: Path):
-    def run() -> None:
-        with lasting(folder) as instance:
-            execute_job(NIGHTLY, instance, {**QUIET, "execution": {"config": {"multiprocess": {}}}})
-
-    return warned(run)
+    with DagsterInstance.ephemeral() as instance:
+        execute_job(NIGHTLY, instance, {**QUIET, "execution": {"config": {"multiprocess": {}}}})
 
 
 # -- executing again --------------------------------------------------------------------------------------------------------

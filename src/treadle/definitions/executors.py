@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from treadle import introspect, later, names
+from treadle import introspect, names
+from treadle.config.mistakes import DagsterEvaluationErrorReason, EvaluationError, EvaluationErrorData
 from treadle.config.sugar import Field, Noneable, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
-from treadle.errors import DagsterInvalidDefinitionError
+from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
 
 RETRIES_FIELD = Field(
     Selector({"enabled": Field({}, is_required=False), "disabled": Field({}, is_required=False)}),
@@ -54,6 +55,24 @@ MULTIPROCESS_SCHEMA = {
         description="How many steps with a tag may run at once.",
     ),
     "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+    "isolation": Field(
+        str,
+        default_value="worker",
+        description="`worker`: a process takes one step after another; `step`: each attempt has a process of its own.",
+    ),
+    "max_steps_per_worker": Field(
+        Noneable(int), default_value=None, description="After so many steps a worker is replaced; None: never."
+    ),
+    "max_worker_rss": Field(
+        Noneable(int),
+        default_value=None,
+        description="A worker that has more bytes of memory than this after a step is replaced; None: it is not.",
+    ),
+    "worker_idle_timeout": Field(
+        Noneable(float),
+        default_value=None,
+        description="A worker that has had nothing to do for so many seconds is let go; None: not before the run's end.",
+    ),
 }
 
 
@@ -85,6 +104,8 @@ def read_execution(engine: str | None, config: Any) -> Execution:
     if engine == CHOICE:
         engine = next((name for name in (MULTIPROCESS, IN_PROCESS) if name in chosen), IN_PROCESS)
         chosen = chosen.get(engine) or {}
+    if engine is not None:
+        _check(engine, chosen)
     retries = chosen.get("retries")
     dependency = chosen.get("step_dependency_config") or {}
     return Execution(
@@ -94,6 +115,28 @@ def read_execution(engine: str | None, config: Any) -> Execution:
         1 if engine == IN_PROCESS else chosen.get("max_concurrent") or None,
         chosen,
     )
+
+
+def _check(engine: str, config: Mapping[str, Any]) -> None:
+    """Refuse numbers that no run could go by, which the types of the schema let through: all at once."""
+    mistakes = []
+
+    def check(name: str, is_right: bool, expected: str, value: Any) -> None:
+        if not is_right:
+            text = f"Invalid value at path {name}: expected {expected}, got {value!r}."
+            data = EvaluationErrorData(expected, repr(value), (name,))
+            mistakes.append(EvaluationError(text, DagsterEvaluationErrorReason.FAILED_POST_PROCESSING, error_data=data))
+
+    for name in ("max_concurrent", "max_steps_per_worker", "max_worker_rss", "worker_idle_timeout"):
+        value = config.get(name)
+        least = 0 if name in ("max_concurrent", "worker_idle_timeout") else 1
+        check(name, value is None or value >= least, f"a number of {least} or more, or None", value)
+    isolation = config.get("isolation", "worker")
+    check("isolation", isolation in ("worker", "step"), '"worker" or "step"', isolation)
+    for number, limit in enumerate(config.get("tag_concurrency_limits") or ()):
+        check(f"tag_concurrency_limits[{number}]:limit", limit["limit"] >= 1, "1 or more", limit["limit"])
+    if mistakes:
+        raise DagsterInvalidConfigError(f"Error in config for the {engine} executor", mistakes, config)
 
 
 class ExecutorRequirement(Enum):
@@ -190,19 +233,12 @@ in_process_executor = ExecutorDefinition(
 )
 
 
-def _not_yet(_init_context: Any) -> NoReturn:
-    later.refuse(
-        "The multiprocess executor", "StepLauncher", "Use execute_in_process, which runs any job in this process."
-    )
-
-
-#: runs each step in a process of its own. A job may name it and be configured for it; what makes it comes later
+#: runs each step in a process of its own, or in workers that take one step after another
 multiprocess_executor = ExecutorDefinition(
     "multiprocess",
     MULTIPROCESS_SCHEMA,
     multiple_process_executor_requirements(),
-    _not_yet,
-    description="Runs each step in a process of its own.",
+    description="Runs steps in processes of their own, several at once.",
     engine=MULTIPROCESS,
 )
 
@@ -224,7 +260,6 @@ multi_or_in_process_executor = ExecutorDefinition(
         default_value={"multiprocess": {}},
     ),
     _requirements_of_choice,
-    _not_yet,
     description="Runs the steps as run config says: in processes of their own, or one after another in this one.",
     engine=CHOICE,
 )
