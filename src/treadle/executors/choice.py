@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 
 from treadle import later
-from treadle.definitions.executors import IN_PROCESS, MULTIPROCESS, Execution
+from treadle.definitions.executors import DASK, IN_PROCESS, MULTIPROCESS, Execution
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
 from treadle.engine.workplace import Workplace
+from treadle.errors import DagsterUnmetExecutorRequirementsError
 from treadle.instance import DagsterInstance
 from treadle.runs import DagsterRun
 
@@ -24,7 +25,11 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution))
+        return MultiprocessExecutor(place, execution, limit_of(execution) or count_cores())
+    if execution.engine == DASK:
+        from treadle.executors.dask import DaskExecutor
+
+        return DaskExecutor(place, execution, count_cores())
     if execution.engine != IN_PROCESS:
         later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
     from treadle.executors.local import InProcessExecutor
@@ -38,11 +43,29 @@ def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun
         from treadle.executors import outside
 
         outside.check_requirements(job, run, instance, "multiprocess")
+    elif execution.engine == DASK:
+        from treadle.executors import outside
+
+        _check_dask(run.job_name)
+        outside.check_requirements(job, run, instance, "Dask")
 
 
-def limit_of(execution: Execution) -> int:
-    """How many steps of the run may be under way at once: as config says, else the environment, else one for each core."""
-    if execution.max_concurrent is not None:
+def _check_dask(job_name: str) -> None:
+    try:
+        import treadle.executors.dask  # noqa: F401 - whether it can be
+    except ImportError as error:
+        raise DagsterUnmetExecutorRequirementsError(
+            f'The job "{job_name}" is to run on Dask, and this Python has no Dask to run it with ({error}). Install it, here and '
+            f"where the workers are: pip install 'treadle[dask]'. Or give the job another executor."
+        ) from error
+
+
+def limit_of(execution: Execution) -> int | None:
+    """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
+
+    None on Dask, where the cluster says it, from moment to moment.
+    """
+    if execution.max_concurrent is not None or execution.engine == DASK:
         return execution.max_concurrent
     for variable in _VARIABLES:
         text = os.environ.get(variable, "")
