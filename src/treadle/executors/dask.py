@@ -54,8 +54,8 @@ _Client: Any = distributed.Client
 GRACE = 5.0
 #: seconds between two looks at the cluster, and whether somebody has canceled the run
 LOOK = 0.5
-#: seconds in which a scheduler answers, and in which everything of a cluster is closed
-PATIENCE = 30.0
+#: seconds in which a scheduler answers at first; later on; and in which everything of a cluster is closed
+CONNECT, PATIENCE = 10.0, 30.0
 #: seconds after which it is told that no worker takes a step
 WAITING = 10.0
 
@@ -86,7 +86,7 @@ def run_task(key: str, topic: str, run_id: str, assignment: bytes, order: bytes)
 
     earlier = asyncio.run_coroutine_threadsafe(claim(), loop).result()
     if earlier is None:
-        guest.perform(guest.Host(f"Dask worker {address}", loop, post, is_wanted), run_id, assignment, order)
+        guest.perform(guest.Host(f"Dask worker {address}", loop, post, is_wanted), assignment, order)
     return earlier
 
 
@@ -144,7 +144,7 @@ class _Line:
             if kind == "local":
                 at = await stack.enter_async_context(_LocalCluster(**options, asynchronous=True))
             self._client = client = await stack.enter_async_context(
-                _Client(at, asynchronous=True, set_as_default=False, name=_NAME)
+                _Client(at, asynchronous=True, set_as_default=False, name=_NAME, timeout=CONNECT)
             )
             # Dask clears what it keeps under a client's name some time after the client has gone.
             client.subscribe_topic(client.id, self._take)
@@ -161,7 +161,7 @@ class _Line:
         if self._futures:
             await client.cancel(list(self._futures.values()), force=True)
         client.unsubscribe_topic(client.id)
-        await client.set_metadata([_NAME, self._run_id], None)
+        await client.set_metadata([_NAME, self._run_id], {})
 
     def _take(self, event: tuple[float, Any]) -> None:
         message = event[1]
@@ -600,7 +600,9 @@ def _read_cluster(execution: Execution, cores: int) -> dict[str, dict[str, Any]]
     kind = next(iter(given))
     options = dict(given[kind] or {})
     if kind == "local":
-        defaults = {"n_workers": execution.max_concurrent or cores, "threads_per_worker": 1, "dashboard_address": None}
+        defaults: dict[str, Any] = {"n_workers": execution.max_concurrent or cores, "threads_per_worker": 1}
+        if "dashboard_address" not in options:  # a scheduler has a server all the same: not for the network, on no fixed port
+            defaults |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
         options = {**defaults, **options}
     return {kind: options}
 

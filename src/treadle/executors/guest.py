@@ -155,15 +155,16 @@ class _Room:
         self._idle.append((worker, outbox))
 
 
-_rooms: dict[str, _Room] = {}
+#: by the assignment
+_rooms: dict[bytes, _Room] = {}
 _making = threading.Lock()
 
 
-def _room_of(run_id: str, assignment: bytes) -> _Room:
+def _room_of(assignment: bytes) -> _Room:
     with _making:
-        room = _rooms.get(run_id)
+        room = _rooms.get(assignment)
         if room is None:
-            room = _rooms[run_id] = _Room(_decode_assignment(assignment))
+            room = _rooms[assignment] = _Room(_decode_assignment(assignment))
             while len(_rooms) > _KEPT:
                 del _rooms[next(iter(_rooms))]
         return room
@@ -207,11 +208,11 @@ def _far_instance(assignment: Assignment) -> DagsterInstance | None:
 # -- a step -------------------------------------------------------------------------------------------------------------
 
 
-def perform(host: Host, run_id: str, assignment: bytes, order: bytes) -> None:
+def perform(host: Host, assignment: bytes, order: bytes) -> None:
     """Run an attempt at a step in this thread, and tell what comes of it. Raises what the engine raises when it is told."""
     launch = _decode_order(order).launch
     try:
-        room = _room_of(run_id, assignment)
+        room = _room_of(assignment)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
         outbox = Outbox()
         outbox.host = host
