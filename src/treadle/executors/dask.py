@@ -150,12 +150,23 @@ class _Line:
             client.subscribe_topic(client.id, self._take)
             self.heard.put(("pulse", "", await client.nthreads()))
             self.heard.put(("up", client.scheduler.address, None))
-            while not self._is_closing.is_set():
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._is_closing.wait(), LOOK)
-                self.heard.put(("pulse", "", await asyncio.wait_for(client.nthreads(), PATIENCE)))
-            with contextlib.suppress(Exception):  # the scheduler may be gone: then there is nothing to tidy up
-                await asyncio.wait_for(self._tidy_up(client), GRACE)
+            await self._stay(client)
+            if client.status == "running":
+                with contextlib.suppress(Exception):  # the scheduler may go just now: then there is nothing to tidy up
+                    await asyncio.wait_for(self._tidy_up(client), GRACE)
+
+    async def _stay(self, client: Any) -> None:
+        """Look at the cluster now and then, until the run is over. Raises where the scheduler does not answer."""
+        closing = asyncio.ensure_future(self._is_closing.wait())
+        while not closing.done():
+            await asyncio.wait({closing}, timeout=LOOK)
+            pulse = asyncio.ensure_future(client.nthreads())
+            await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if pulse.done():
+                self.heard.put(("pulse", "", pulse.result()))
+            elif not closing.done():
+                raise TimeoutError(f"no answer in {PATIENCE:g} s")
+            pulse.cancel()
 
     async def _tidy_up(self, client: Any) -> None:
         if self._futures:
