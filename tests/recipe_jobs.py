@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle import Definitions, graph, job, op
+from treadle import (
+    Definitions,
+    FilesystemIOManager,
+    OpExecutionContext,
+    graph,
+    io_manager,
+    job,
+    mem_io_manager,
+    op,
+    repository,
+)
 
 
 @op
@@ -15,6 +25,37 @@ def one() -> int:
 @op
 def inc(x: int) -> int:
     return x + 1
+
+
+@op
+def name_of_repository(context: OpExecutionContext) -> tuple[str, list[str]]:
+    found = context.repository_def
+    return found.name, sorted(found.job_names)
+
+
+@job
+def asking():
+    name_of_repository()
+
+
+@job(resource_defs={"io_manager": mem_io_manager})
+def forgetting():
+    one()
+
+
+#: the event loops that the manager below was opened with
+LOOPS: list[Any] = []
+
+
+@io_manager(config_schema=str)
+def looped(context: Any) -> Any:
+    LOOPS.append(context.event_loop)
+    return FilesystemIOManager(context.resource_config)
+
+
+@job(resource_defs={"io_manager": looped})
+def looping():
+    one()
 
 
 @job
@@ -63,3 +104,8 @@ class Holder:
 
 
 defs = Definitions(jobs=[nightly, weekly])
+
+
+@repository
+def asked():
+    return [asking, nightly]

@@ -29,6 +29,7 @@ from treadle import (
     TableSchema,
 )
 from treadle.codec import (
+    LONGEST,
     EventReader,
     decode_message,
     decode_run,
@@ -83,6 +84,30 @@ def step_event(kind: T, payload: Any = None, key: str = "load", **more: Any) -> 
     return DagsterEvent(
         kind.value, "job", StepHandle(handle, key), handle, "COMPUTE", tags, payload, None, 7, key, **more
     )
+
+
+def test_event_of_several_parts_is_read_also_where_a_text_in_it_has_half_a_character() -> None:
+    error = SerializableErrorInfo("ValueError: \ud800", ["\udfff"], "ValueError")
+    first = step_event(T.STEP_FAILURE, StepFailureData(error, None))
+    event = DagsterEvent(T.RUN_FAILURE.value, "job", event_specific_data=JobFailureData(error, None, first))
+    assert back(event) == event
+
+
+def test_event_that_is_too_long_keeps_its_form() -> None:
+    metadata = {f"{number} {'k' * 300}": MetadataValue.text("x" * 20_000) for number in range(2_000)}
+    body = encode_event(
+        step_event(T.ASSET_MATERIALIZATION, StepMaterializationData(AssetMaterialization("a", "d", metadata))), RUN
+    )
+    assert body is not None
+    assert len(body) <= LONGEST
+    read = EventReader(RUN).event(T.ASSET_MATERIALIZATION.value, "load", None, 7, body)
+    shown = read.event_specific_data.materialization
+    assert (shown.asset_key, shown.description) == (AssetKey("a"), "d")
+    assert 0 < len(shown.metadata) < 2_000
+    assert "more characters were not kept" in next(iter(shown.metadata.values())).value
+    message = decode_message(encode_message(20, "y" * (LONGEST + 1), None))
+    assert message[1].startswith("yyy")
+    assert message[1].endswith("more characters were not kept)")
 
 
 CHECK = TypeCheckData(True, "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,10 @@ class TestLogs:
 
     def test_logs_after_a_position(self, instance: DagsterInstance, run_id: str) -> None:
         entries = instance.all_logs(run_id)
-        assert instance.logs_after(run_id, 3) == entries[3:]
+        assert instance.logs_after(run_id, 3) == entries[4:]
+        assert instance.logs_after(run_id, 0) == entries[1:]
         assert instance.logs_after(run_id, -1, limit=2) == entries[:2]
+        assert instance.logs_after(run_id) == entries
         assert instance.logs_after(run_id, 0, of_type=T.RUN_FAILURE) == entries[-1:]
         assert instance.logs_after(run_id, of_type={T.RUN_START}) == entries[:1]
 
@@ -139,9 +142,24 @@ class TestLogs:
         before = instance.get_records_for_run(run_id, last.cursor, limit=1, ascending=False)
         assert before.records[0].storage_id < last.records[0].storage_id
 
-    def test_cursor_that_is_none_is_refused(self, instance: DagsterInstance, run_id: str) -> None:
+    @pytest.mark.parametrize("cursor", ["later", "", "-1", "1.5", "9" * 30, "9" * 9999, " 1"])
+    def test_cursor_that_is_none_is_refused(self, instance: DagsterInstance, run_id: str, cursor: str) -> None:
         with pytest.raises(CheckError, match="expected what a page of records gave"):
-            instance.get_records_for_run(run_id, cursor="later")
+            instance.get_records_for_run(run_id, cursor=cursor)
+        with pytest.raises(CheckError, match="expected what a page of records gave"):
+            instance.watch_event_logs(run_id, cursor, print)
+
+    @pytest.mark.parametrize("limit", [-1, "3", 1.5])
+    def test_limit_that_is_none_is_refused(self, instance: DagsterInstance, run_id: str, limit: Any) -> None:
+        wanted = EventRecordsFilter(T.RUN_START)
+        for ask in (
+            partial(instance.get_records_for_run, run_id),
+            partial(instance.logs_after, run_id),
+            instance.get_runs,
+            partial(instance.get_event_records, wanted),
+        ):
+            with pytest.raises(CheckError, match="limit"):
+                ask(limit=limit)
 
     def test_listener_hears_every_entry(self, instance: DagsterInstance) -> None:
         heard: list[EventLogEntry] = []

@@ -209,6 +209,11 @@ def test_numbers_of_odd_subclasses_become_plain() -> None:
     assert type(MetadataValue.text(Color.RED).value) is str
 
 
+def test_text_that_is_not_there_is_empty() -> None:
+    for kind in ("text", "url", "path", "notebook", "md"):
+        assert getattr(MetadataValue, kind)(None).value == ""
+
+
 def test_json_is_a_copy() -> None:
     data = {"a": [1]}
     value = MetadataValue.json(data)
@@ -233,7 +238,7 @@ def test_table_infers_its_schema() -> None:
     ("make", "match"),
     [
         (lambda: MetadataValue.text(1), 'Param "text" is not a str. Got 1'),  # type: ignore[arg-type]
-        (lambda: MetadataValue.url(None), 'Param "url" is not a str'),  # type: ignore[arg-type]
+        (lambda: MetadataValue.url(3), 'Param "url" is not a str'),  # type: ignore[arg-type]
         (lambda: MetadataValue.path(1), 'Param "path" is not a str or PathLike'),  # type: ignore[arg-type]
         (lambda: MetadataValue.md(1), 'Param "md_str" is not a str'),  # type: ignore[arg-type]
         (lambda: MetadataValue.float("x"), 'Param "value" is not a float'),  # type: ignore[arg-type]

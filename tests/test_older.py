@@ -80,7 +80,9 @@ class TestExecutePipeline:
         assert dict(result.dagster_run.tags) == {"team": "a", "why": "test"}
 
     def test_pipeline_runs_in_the_mode_that_is_named(self) -> None:
-        assert execute_pipeline(numbers, CONFIG, mode="big").output_for_node("add_one") == 301
+        assert (
+            execute_pipeline(numbers, {**CONFIG, "loggers": {"json": {}}}, mode="big").output_for_node("add_one") == 301
+        )
         assert list(numbers.in_mode("big").loggers) == ["json"]
 
     def test_unknown_mode_suggests_the_nearest(self) -> None:
@@ -92,7 +94,10 @@ class TestExecutePipeline:
         def today() -> None:
             add_one(read())
 
-        assert execute_pipeline(today, CONFIG, mode=MODES[1]).output_for_node("add_one") == 301
+        assert (
+            execute_pipeline(today, {**CONFIG, "loggers": {"json": {}}}, mode=MODES[1]).output_for_node("add_one")
+            == 301
+        )
         with pytest.raises(DagsterInvariantViolationError, match='has no modes, so there is no mode "big"'):
             execute_pipeline(today, CONFIG, mode="big")
 

@@ -16,10 +16,12 @@ from tests import recipe_jobs
 from treadle import (
     DagsterCodeNotFoundError,
     DagsterImportError,
+    DagsterInstance,
     DagsterInvariantViolationError,
     ParameterCheckError,
     ReconstructableJob,
     build_reconstructable_job,
+    execute_job,
     job,
     reconstructable,
 )
@@ -158,6 +160,15 @@ def test_repository_of_a_recipe_can_be_asked_for() -> None:
     ]
     with pytest.raises(DagsterInvariantViolationError, match="not a repository"):
         ReconstructableRepository("module", "tests.recipe_jobs", "nightly").get_definition()
+
+
+def test_op_can_ask_for_the_repository_that_its_job_was_found_in() -> None:
+    with DagsterInstance.ephemeral() as instance:
+        with execute_job(reconstructable(recipe_jobs.asking), instance) as result:
+            assert result.output_for_node("name_of_repository") == ("__repository__asking", ["asking"])
+        pointer = ReconstructableRepository("module", "tests.recipe_jobs", "asked")
+        with execute_job(ReconstructableJob(pointer, "asking"), instance) as result:
+            assert result.output_for_node("name_of_repository") == ("asked", ["asking", "nightly"])
 
 
 # -- of a script, and of a session without a file -------------------------------------------------------------------------

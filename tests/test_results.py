@@ -576,8 +576,8 @@ def test_missing_output_of_a_graph_is_explained_by_the_op_that_should_have_made_
     result = Recording(flights, "FAILURE").start("outer.one").fail("outer.one").result()
 
     assert refusal(result, "outer") == (
-        "No outputs found for output 'result' from node 'outer.inner.inner_inc'. It never started. Steps that failed in "
-        "this run: outer.one."
+        "No outputs found for output 'result' from node 'outer.inner.inner_inc'. It never started, since steps that it "
+        "needs failed: outer.one."
     )
 
 

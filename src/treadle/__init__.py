@@ -553,6 +553,9 @@ if TYPE_CHECKING:
         TreadleExecutorWarning as TreadleExecutorWarning,
     )
     from treadle.errors import (
+        TreadleLoggerWarning as TreadleLoggerWarning,
+    )
+    from treadle.errors import (
         TreadleSettingsWarning as TreadleSettingsWarning,
     )
     from treadle.errors import (
@@ -1096,7 +1099,7 @@ _HOMES: dict[str, str] = {
         DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError LeaseLostError
         NotInThisVersionError ParameterCheckError RunOwnedError SerializableErrorInfo SettingsError StoreBusyError
         StoreCorruptError StoreError StoreFullError StoreMissingError StoreReadOnlyError StoreVersionError
-        TreadleByValueWarning TreadleExecutorWarning TreadleSettingsWarning TreadleStorageWarning
+        TreadleByValueWarning TreadleExecutorWarning TreadleLoggerWarning TreadleSettingsWarning TreadleStorageWarning
         TreadleWiringWarning
     """,
     "treadle.events": """
@@ -1253,7 +1256,7 @@ __all__ = [
     "TableColumn", "TableColumnConstraints", "TableColumnDep", "TableColumnLineage",
     "TableColumnLineageMetadataValue", "TableConstraints", "TableMetadataValue", "TableRecord", "TableSchema",
     "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue", "TreadleByValueWarning",
-    "TreadleExecutorWarning", "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple",
+    "TreadleExecutorWarning", "TreadleLoggerWarning", "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple",
     "TypeCheck", "TypeCheckContext", "TypeCheckData", "UPathIOManager", "UrlMetadataValue", "UserFailureData",
     "__version__", "build_hook_context", "build_init_logger_context", "build_init_resource_context",
     "build_input_context", "build_op_context", "build_output_context", "build_reconstructable_job",

@@ -7,7 +7,7 @@ CheckError or ParameterCheckError in one form of words: where, which argument, w
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from treadle.errors import CheckError, ParameterCheckError
@@ -68,3 +68,16 @@ def list_of(values: Any, kind: type[T], name: str, where: str) -> list[T]:
                 f"expected a {kind.__name__}."
             )
     return list(values)
+
+
+def keys_of(keys: Any, name: str, where: str) -> frozenset[str]:
+    """The keys in a collection that a user gave, None for none; ParameterCheckError for a bare str, or what is no str."""
+    if (
+        isinstance(keys, str)
+        or not isinstance(keys, Iterable | None)
+        or not all(isinstance(key, str) for key in keys or ())
+    ):
+        raise ParameterCheckError(
+            f'{where}: Param "{name}" is not a set of str. Got {show(keys)}. Write {{"database"}} for the resource database.'
+        )
+    return frozenset(keys or ())

@@ -56,12 +56,15 @@ def _from_plain(kind: type[Any], value: Any) -> Any:
 _fast_encode = msgspec.json.Encoder(enc_hook=_to_plain, order=None).encode
 
 
+#: ints of more than 64 bits, halves of characters, keys that are no text, an object inside itself
+_REFUSED = (TypeError, ValueError, OverflowError, RecursionError)
+
+
 def to_json(value: Any) -> bytes:
     """JSON of a value; never raises. What JSON cannot hold becomes `{"$shown": text}`."""
     try:
         return _fast_encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # ints of more than 64 bits, halves of characters, keys that are no text, an object inside itself
+    except _REFUSED:
         return json.dumps(_plain(value), ensure_ascii=True).encode()
 
 
@@ -166,6 +169,8 @@ def encode_event(event: DagsterEvent, run: DagsterRun) -> bytes | None:
     if type(payload) is JobFailureData and payload.first_step_failure_event is not None:
         first = payload.first_step_failure_event
         body = encode_event(first, run)
+        if body is not None and len(body) > LONGEST // 4:  # it is told in full by its own entry
+            body = to_json(_cut(json.loads(body), *_CUTS[1]))
         more = _More(
             nested=_Nested(
                 first.event_type_value,
@@ -188,11 +193,46 @@ def encode_event(event: DagsterEvent, run: DagsterRun) -> bytes | None:
     if not is_canonical:
         more = _describe_more(event, run, message, more)
     if more is not _NOTHING_MORE:
-        return to_json([payload, more])
+        return _bounded(to_json([payload, more]), payload, more)
     if payload is None:
         return None
-    written = to_json(payload)
+    try:
+        written = _fast_encode(payload)
+    except _REFUSED:
+        written = to_json(payload)
+    if len(written) > LONGEST:
+        return _bounded(written, payload)
     return None if written == b"{}" and kind not in PAYLOADS else written
+
+
+#: bytes of JSON that one entry of a log may have: a database takes no text of any length, and no reader wants one
+LONGEST = 10_000_000
+
+
+def _bounded(written: bytes, value: Any, more: _More | None = None) -> bytes:
+    """JSON of what an entry says, with long texts and lists cut where it is too long."""
+    for text, items in _CUTS:
+        if len(written) <= LONGEST:
+            break
+        value = _cut(json.loads(to_json(value)), text, items)
+        if more is not None and more.message is not None:
+            more = msgspec.structs.replace(more, message=_cut(more.message, text, items))
+        written = to_json(value if more is None else [value, more])
+    return written
+
+
+#: how long texts, and how many members, are left where an entry is too long
+_CUTS = ((10_000, 1_000), (200, 50))
+
+
+def _cut(value: Any, text: int, items: int) -> Any:
+    if isinstance(value, str) and len(value) > text:
+        return f"{value[:text]}... ({len(value) - text} more characters were not kept)"
+    if isinstance(value, list):
+        return [_cut(each, text, items) for each in value[:items]]
+    if isinstance(value, dict):
+        return {key[:text]: _cut(each, text, items) for key, each in list(value.items())[:items]}
+    return value
 
 
 def _describe_more(event: DagsterEvent, run: DagsterRun, message: str | None, more: _More) -> _More:
@@ -249,11 +289,11 @@ class EventReader:
     ) -> DagsterEvent:
         more, payload = _NOTHING_MORE, cast(Any, None)
         if body is not None and body[:1] in ("[", b"["):
-            raw, raw_more = _read(_PAIR, body)
-            more = _read(_More, bytes(raw_more))
-            if bytes(raw) != b"null":
+            raw, raw_more = _read_pair(body)
+            more = _read(_More, raw_more)
+            if raw != b"null":
                 kind = _CLASSES[more.payload] if more.payload is not None else PAYLOADS[type_value]
-                payload = _read(kind, bytes(raw))
+                payload = _read(kind, raw)
         elif body is not None:
             payload = _read(PAYLOADS[type_value], body)
         if more.nested is not None:
@@ -289,7 +329,18 @@ class EventReader:
         return found
 
 
-_PAIR = tuple[msgspec.Raw, msgspec.Raw]
+_read_raw_pair = msgspec.json.Decoder(tuple[msgspec.Raw, msgspec.Raw]).decode
+
+
+def _read_pair(body: bytes | str) -> tuple[bytes, bytes]:
+    """The two halves of a list as JSON."""
+    try:
+        first, second = map(bytes, _read_raw_pair(body))
+    except msgspec.DecodeError:
+        first, second = (json.dumps(each).encode() for each in json.loads(body))
+    return first, second
+
+
 _NO_TAGS: Mapping[str, str] = {}
 
 
@@ -309,7 +360,8 @@ class _Message(msgspec.Struct, omit_defaults=True):
 
 def encode_message(level: int, text: str, traceback: str | None) -> bytes:
     """JSON of a message of user code."""
-    return to_json(_Message(level, text, traceback))
+    message = _Message(level, text, traceback)
+    return _bounded(to_json(message), message)
 
 
 def decode_message(body: bytes | str) -> tuple[int, str, str | None]:

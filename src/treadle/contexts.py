@@ -31,10 +31,19 @@ class NotPartitionedError(DagsterInvariantViolationError, CheckError):
 class RunFacts:
     """What is the same for all steps of a run."""
 
-    __slots__ = ("instance", "job_def", "log", "run")
+    __slots__ = ("find_repository", "instance", "job_def", "log", "run")
 
-    def __init__(self, run: DagsterRun, job_def: Any, instance: Any, log: RunLog) -> None:
+    def __init__(
+        self,
+        run: DagsterRun,
+        job_def: Any,
+        instance: Any,
+        log: RunLog,
+        find_repository: Callable[[], Any] | None = None,
+    ) -> None:
         self.run = run
+        #: gives what the code of the job was loaded from; None where the run knows only its job
+        self.find_repository = find_repository
         self.job_def = job_def
         self.instance = instance
         self.log = log
@@ -325,9 +334,18 @@ class OpExecutionContext:
         )
 
     @property
-    def repository_def(self) -> NoReturn:
-        """The repository that the job comes from; CheckError, since a run in this process knows only its job."""
-        raise CheckError("No repository definition was set on the step context: the run knows only its job.")
+    def repository_def(self) -> Any:
+        """The RepositoryDefinition that the job comes from: one of the job alone where it stands in none.
+
+        CheckError in a run of `execute_in_process`, which was given no more than its job.
+        """
+        find = self._facts.run.find_repository
+        if find is None:
+            raise CheckError(
+                "No repository definition was set on the step context: the run knows only its job. Run it by "
+                "execute_job(reconstructable(...), instance)."
+            )
+        return find()
 
     assets_def: Any = property(_refuse_asset, doc="DagsterInvalidPropertyError: ops make no assets.")
     asset_key = assets_def

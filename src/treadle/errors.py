@@ -29,6 +29,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     │   │   ├── StoreFullError, StoreReadOnlyError, StoreBusyError, StoreMissingError
     │   │   └── StoreCorruptError, StoreVersionError, LeaseLostError
     │   ├── DagsterSubprocessError, DagsterUnmetExecutorRequirementsError
+    │   ├── StepTimeoutError, StepMemoryError
     │   ├── DagsterHomeNotSetError, SettingsError, DagsterImportError, DagsterCodeNotFoundError
     │   ├── NotInThisVersionError                    a name of the API that comes later
     │   └── DagsterInvalidPythonicConfigDefinitionError
@@ -42,6 +43,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     ├── TreadleWiringWarning                         an output is connected to an input of a type that it never has
     ├── TreadleStorageWarning                        the store is on a network file system
     ├── TreadleExecutorWarning                       steps run elsewhere than the executor says
+    ├── TreadleLoggerWarning                         a job has loggers, and none of them is used
     ├── TreadleSettingsWarning                       there is a setting that nothing uses
     └── TreadleByValueWarning                        a job is handed on by value
 """
@@ -334,6 +336,14 @@ class DagsterSubprocessError(DagsterError):
         self.subprocess_error_infos = list(subprocess_error_infos)
 
 
+class StepTimeoutError(DagsterError):
+    """An attempt at a step has taken longer than its op allows, and was ended."""
+
+
+class StepMemoryError(DagsterError):
+    """The process of a step has had more memory than its op allows, and was killed."""
+
+
 class DagsterUnmetExecutorRequirementsError(DagsterError):
     """The executor needs something that this job, instance or IO manager does not give."""
 
@@ -410,6 +420,10 @@ class TreadleStorageWarning(UserWarning):
 
 class TreadleExecutorWarning(UserWarning):
     """The steps of a job run elsewhere than its executor says."""
+
+
+class TreadleLoggerWarning(UserWarning):
+    """A job has loggers of its own, and its run config chooses none of them, so the run logs to the console."""
 
 
 class TreadleSettingsWarning(UserWarning):

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from treadle import later, records, settings
+from treadle.checks import check_optional
 from treadle.errors import CheckError, DagsterRunNotFoundError, StoreError
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.names import AssetKey
@@ -26,6 +27,7 @@ from treadle.payloads import EngineEventData
 from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResult, RunRecord
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
 from treadle.settings import Settings
+from treadle.storage.leases import LeaseTerms
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import RunWriter, StepSummary, Store
 
@@ -66,7 +68,7 @@ class DagsterInstance:
         self._ref = ref
         self._given_root = root_directory
         self._temporary: str | None = None
-        self._watches: dict[tuple[str, Callable[..., Any]], threading.Event] = {}
+        self._watches: dict[tuple[str, Callable[..., Any]], tuple[threading.Event, threading.Thread]] = {}
 
     @property
     def is_ephemeral(self) -> bool:
@@ -131,7 +133,7 @@ class DagsterInstance:
             own.database_folder / _DATABASE,
             durability=own.durability,
             max_step_log=own.max_step_log,
-            lease_duration=own.lease_duration,
+            terms=LeaseTerms(own.lease_duration),
         )
         return DagsterInstance(store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
 
@@ -180,8 +182,8 @@ class DagsterInstance:
 
     def dispose(self) -> None:
         """Let go of everything that the instance holds open."""
-        for stop in list(self._watches.values()):
-            stop.set()
+        for watch in list(self._watches):
+            self.end_watch_event_logs(*watch)
         self.store.close()
         if self._temporary is not None:
             self._remove()
@@ -240,8 +242,12 @@ class DagsterInstance:
     def logs_after(
         self, run_id: str, cursor: int | None = None, of_type: OfType = None, limit: int | None = None
     ) -> list[EventLogEntry]:
-        """The log of a run from a position on: `cursor` is how many entries were seen, -1 or None for none."""
-        entries = self.all_logs(run_id)[max(cursor or 0, 0) :]
+        """The log of a run after a position: `cursor` is the place of the last entry that was seen, where the first has 0;
+        -1 or None where none was.
+        """
+        check_optional(cursor, int, "cursor", "logs_after")
+        records.check_limit(limit, "logs_after")
+        entries = self.all_logs(run_id)[max(-1 if cursor is None else cursor, -1) + 1 :]
         types = _types(of_type)
         if types is not None:
             entries = [entry for entry in entries if entry.dagster_event_type in types]
@@ -257,6 +263,7 @@ class DagsterInstance:
     ) -> EventRecordsResult:
         """A page of a run's log; give its `cursor` back to get the next page."""
         seen = records.read_cursor(cursor)
+        records.check_limit(limit, "get_records_for_run")
         found = self.store.read_log(
             run_id,
             after=seen if ascending else None,
@@ -287,6 +294,7 @@ class DagsterInstance:
         """Events of all runs, the newest first unless `ascending`."""
         if not isinstance(event_records_filter, EventRecordsFilter):
             raise CheckError(f"get_event_records: expected an EventRecordsFilter, got {event_records_filter!r}.")
+        records.check_limit(limit, "get_event_records")
         return self.store.find_events(event_records_filter, limit, ascending=ascending)
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
@@ -325,22 +333,28 @@ class DagsterInstance:
 
     def watch_event_logs(self, run_id: str, cursor: str | None, cb: Callable[[EventLogEntry, str], Any]) -> None:
         """Call a function with every entry of a run's log after `cursor` and the cursor that it stands at, as entries
-        come, whichever process writes them; in a thread of its own, until `end_watch_event_logs`.
+        come, whichever process writes them; in a thread of its own, until the run ends or `end_watch_event_logs`. The run
+        may be one that is not there yet.
         """
+        records.read_cursor(cursor)
+        self.end_watch_event_logs(run_id, cb)
         stop = threading.Event()
-        self._watches[run_id, cb] = stop
 
         def watch() -> None:
-            for record in self.follow(run_id, cursor, stop):
+            for record in self._follow(run_id, cursor, stop, is_early=True):
                 cb(record.event_log_entry, str(record.storage_id))
 
-        threading.Thread(target=watch, name=f"treadle-watch-{run_id}", daemon=True).start()
+        thread = threading.Thread(target=watch, name=f"treadle-watch-{run_id}", daemon=True)
+        self._watches[run_id, cb] = stop, thread
+        thread.start()
 
     def end_watch_event_logs(self, run_id: str, cb: Callable[[EventLogEntry, str], Any]) -> None:
-        """Stop what `watch_event_logs` began."""
-        stop = self._watches.pop((run_id, cb), None)
-        if stop is not None:
+        """Stop what `watch_event_logs` began; the function is not called again after this, but by itself."""
+        stop, thread = self._watches.pop((run_id, cb), (None, None))
+        if stop is not None and thread is not None:
             stop.set()
+            if thread is not threading.current_thread():
+                thread.join()
 
     def follow(
         self, run_id: str, cursor: str | None = None, stop: threading.Event | None = None
@@ -349,7 +363,12 @@ class DagsterInstance:
 
         Where the run's owner has died it waits on, since somebody may resume the run; `stop` ends the waiting.
         """
-        stop = stop if stop is not None else threading.Event()
+        return self._follow(run_id, cursor, stop if stop is not None else threading.Event())
+
+    def _follow(
+        self, run_id: str, cursor: str | None, stop: threading.Event, *, is_early: bool = False
+    ) -> Iterator[EventLogRecord]:
+        """With `is_early` it waits for a run that is not there yet."""
         seen = records.read_cursor(cursor)
         known: object = None
         while not stop.is_set():
@@ -357,12 +376,13 @@ class DagsterInstance:
             if version != known:
                 # The status is read first: what is written after it is seen is not the end of the log.
                 run = self.get_run_by_id(run_id)
+                is_early = is_early and run is None
                 for record in self.store.read_log(run_id, after=seen):
                     seen = record.storage_id
                     yield record
                     if stop.is_set():
                         return
-                if run is None or run.is_finished:
+                if (run is None and not is_early) or (run is not None and run.is_finished):
                     return
                 known = version
             stop.wait(0.05)
@@ -422,6 +442,7 @@ class DagsterInstance:
         """
         if filters is not None and not isinstance(filters, RunsFilter):
             raise CheckError(f'get_runs: Param "filters" is not a RunsFilter. Got {filters!r}.')
+        records.check_limit(limit, "get_runs")
         if bucket_by is not None:
             later.refuse("get_runs(bucket_by=...)", LASTING)
         if order_by is None:

@@ -46,24 +46,24 @@ class MetadataValue:
         raise NotImplementedError(f"{type(self).__name__} has no value.")
 
     @staticmethod
-    def text(text: str) -> TextMetadataValue:
+    def text(text: str | None) -> TextMetadataValue:
         """Text as it is."""
-        return TextMetadataValue(text)
+        return TextMetadataValue("" if text is None else text)
 
     @staticmethod
-    def url(url: str) -> UrlMetadataValue:
+    def url(url: str | None) -> UrlMetadataValue:
         """The address of something to open."""
-        return UrlMetadataValue(url)
+        return UrlMetadataValue("" if url is None else url)
 
     @staticmethod
-    def path(path: str | os.PathLike[Any]) -> PathMetadataValue:
+    def path(path: str | os.PathLike[Any] | None) -> PathMetadataValue:
         """A path of the file system."""
-        return PathMetadataValue(path)
+        return PathMetadataValue("" if path is None else path)
 
     @staticmethod
-    def notebook(path: str | os.PathLike[Any]) -> NotebookMetadataValue:
+    def notebook(path: str | os.PathLike[Any] | None) -> NotebookMetadataValue:
         """The path of a notebook."""
-        return NotebookMetadataValue(path)
+        return NotebookMetadataValue("" if path is None else path)
 
     @staticmethod
     def json(data: Any) -> JsonMetadataValue:
@@ -71,9 +71,9 @@ class MetadataValue:
         return JsonMetadataValue(data)
 
     @staticmethod
-    def md(data: str) -> MarkdownMetadataValue:
+    def md(data: str | None) -> MarkdownMetadataValue:
         """Text in Markdown."""
-        return MarkdownMetadataValue(data)
+        return MarkdownMetadataValue("" if data is None else data)
 
     @staticmethod
     def python_artifact(python_artifact: Callable[..., Any]) -> PythonArtifactMetadataValue:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from treadle.errors import CheckError, DagsterInvalidDefinitionError
+from treadle.errors import CheckError, DagsterInvalidDefinitionError, ParameterCheckError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+")
 
@@ -89,6 +89,8 @@ def check_owners(owners: Any, what: str) -> list[str] | None:
 
 def check_pool(pool: str | None, tag: str | None, what: str) -> str | None:
     """A pool's name, or DagsterInvalidDefinitionError where it has spaces or is not what the older tag says."""
+    if pool is not None and not isinstance(pool, str):
+        raise ParameterCheckError(f'{what}: Param "pool" is not a str. Got {pool!r}.')
     if pool is not None and re.search(r"\s", pool):
         raise DagsterInvalidDefinitionError(
             f'{what}: "{pool}" is not a valid pool name. It must match the regex ^\\S+$: no spaces.'
@@ -189,10 +191,8 @@ class AssetKey:
 
     @staticmethod
     def from_coercible(key: AssetKey | str | Sequence[str]) -> AssetKey:
-        """A key as it is, a list as its parts, and a str split at slashes."""
-        if isinstance(key, AssetKey):
-            return key
-        return AssetKey.from_user_string(key) if isinstance(key, str) else AssetKey(key)
+        """A key as it is, a list as its parts, and a str as a single part; `from_user_string` splits at slashes."""
+        return key if isinstance(key, AssetKey) else AssetKey(key)
 
     @property
     def path(self) -> list[str]:

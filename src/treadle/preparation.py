@@ -7,18 +7,22 @@ each step of that lives elsewhere. Nothing is run before `JobRun.events` is aske
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from treadle import later, lineage
+from treadle.checks import check_optional
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
 from treadle.definitions.executors import CHOICE, IN_PROCESS, MULTIPROCESS, Execution, read_execution
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
+from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
+from treadle.definitions.repositories import RepositoryDefinition
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.tags import read_tags
 from treadle.engine.driver import Driver
@@ -32,10 +36,11 @@ from treadle.errors import (
     DagsterInvalidInvocationError,
     DagsterSubprocessError,
     ParameterCheckError,
+    TreadleLoggerWarning,
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
-from treadle.executors.choice import check_requirements, limit_of, make_executor
+from treadle.executors.choice import check_requirements, limit_of, make_executor, slots_of
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
@@ -70,8 +75,9 @@ class RunOptions(NamedTuple):
     input_values: Mapping[str, Any] | None = None
     tags: Mapping[str, Any] | None = None
     resources: Mapping[str, Any] | None = None
-    #: comes later, and is refused
+    #: these come later, and are refused
     partition_key: str | None = None
+    asset_selection: Any = None
 
 
 NO_OPTIONS = RunOptions()
@@ -119,9 +125,10 @@ class JobRun:
             stops_at_failure=conduct.raise_on_error and execution.engine == IN_PROCESS,
             past=setup.past,
             needs_success=execution.needs_success,
+            limits=slots_of(execution, job, setup.plan),
         )
         self.place = Workplace(
-            RunFacts(run, job, instance, log),
+            RunFacts(run, job, instance, log, _repository_finder(run)),
             setup.plan,
             setup.config,
             setup.input_values,
@@ -138,7 +145,7 @@ class JobRun:
     @classmethod
     def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
         """Record a new run, and get it ready."""
-        check_requirements(setup.execution, setup.job, setup.run, instance)
+        check_requirements(setup.execution, setup.job, setup.run, instance, setup.plan)
         instance.add_run(setup.run)
         writer = instance.open_writer(setup.run.run_id)
         try:
@@ -189,7 +196,9 @@ def conclude(run: JobRun, *, raise_on_error: bool, before: Sequence[DagsterEvent
 def set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
     """Check everything that a caller gave, before anything runs; values are kept in memory unless the job says where."""
     what = f'job "{job.name}"'
-    later.refuse_given(f"{what}: execute_in_process", partition_key=options.partition_key)
+    later.refuse_given(
+        f"{what}: execute_in_process", partition_key=options.partition_key, asset_selection=options.asset_selection
+    )
     _check_options(options, what)
     values = _read_input_values(job, options.input_values)
     if options.op_selection:
@@ -292,12 +301,23 @@ def _execution_in_process(job: JobDefinition, config: ResolvedConfig) -> Executi
     return Execution(retries_enabled=not is_disabled)
 
 
+def _tell_of_loggers(job: JobDefinition) -> None:
+    warnings.warn(
+        f'The job "{job.name}" has the loggers {sorted(job.loggers)}, but its run config chooses none of them, so this run logs '
+        f"to the console alone. Choose some in run config or in the job's own config, such as loggers: "
+        f"{{{next(iter(job.loggers))}: {{}}}}.",
+        TreadleLoggerWarning,
+        stacklevel=5,
+    )
+
+
 def _check_options(options: RunOptions, what: str) -> None:
     selection, instance = options.op_selection, options.instance
     if selection is not None and (isinstance(selection, str) or not isinstance(selection, Sequence)):
         raise ParameterCheckError(f'{what}: Param "op_selection" is not a list of str. Got {selection!r}.')
-    if instance is not None and not isinstance(instance, DagsterInstance):
-        raise ParameterCheckError(f'{what}: Param "instance" is not a DagsterInstance. Got {instance!r}.')
+    check_optional(instance, DagsterInstance, "instance", what)
+    check_optional(options.input_values, Mapping, "input_values", what)
+    check_optional(options.resources, Mapping, "resources", what)
 
 
 def _make_run(job: JobDefinition, config: ResolvedConfig, options: RunOptions) -> DagsterRun:
@@ -321,6 +341,11 @@ def _with_origin(
         job_snapshot_id=instance.store.put_text(describe_plan(job, plan)),
         job_code_origin=recipe.to_dict() if recipe is not None else None,
     )
+
+
+def _repository_finder(run: DagsterRun) -> Callable[[], RepositoryDefinition] | None:
+    origin = run.job_code_origin
+    return ReconstructableJob.from_dict(origin).get_repository if origin is not None else None
 
 
 def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -354,15 +379,18 @@ def _check_values_given(job: JobDefinition, config: ResolvedConfig, values: Mapp
 
 
 def _make_loggers(job: JobDefinition, config: ResolvedConfig, run_id: str, is_quiet: bool) -> list[Any]:
-    """The loggers of a run: those named in run config, else the console for a job that defines none."""
-    chosen = config.loggers
+    """The loggers of a run: those named in run config, else the console."""
+    loggers, chosen = job.loggers, config.loggers
     if chosen is None:
-        if job.has_specified_loggers or is_quiet:
+        if is_quiet:
             return []
+        if job.has_own_loggers:
+            _tell_of_loggers(job)
+        loggers = default_loggers()
         chosen = {"console": {"log_level": "DEBUG", "name": "dagster"}}
     made = []
     for key, logger_config in chosen.items():
-        definition = job.loggers[key]
+        definition = loggers[key]
         try:
             made.append(definition.make(InitLoggerContext(logger_config, definition, job, run_id), key))
         except CheckError as error:

@@ -8,6 +8,7 @@ modules are imported is targets' business; nothing here runs a job.
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import inspect
 import json
@@ -25,7 +26,7 @@ from treadle.checks import show
 from treadle.definitions.graph import GraphDefinition
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.op import OpDefinition
-from treadle.definitions.repositories import RepositoryDefinition
+from treadle.definitions.repositories import RepositoryDefinition, table_of
 from treadle.errors import (
     DagsterImportError,
     DagsterInvariantViolationError,
@@ -63,12 +64,10 @@ class ReconstructableRepository(msgspec.Struct, frozen=True):
     def get_definition(self) -> RepositoryDefinition:
         """The repository or Definitions object that is meant; DagsterInvariantViolationError where it is a job."""
         found = self._resolve()
-        if isinstance(found, RepositoryDefinition):
-            return found
-        if hasattr(found, "get_repository_def"):
-            repository: RepositoryDefinition = found.get_repository_def()
-            return repository
-        raise DagsterInvariantViolationError(f"{self.describe()} is {show(found)}, not a repository.")
+        repository = _as_repository(found)
+        if repository is None:
+            raise DagsterInvariantViolationError(f"{self.describe()} is {show(found)}, not a repository.")
+        return repository
 
     def get_job(self, job_name: str | None) -> JobDefinition:
         """The job that is meant. Raises DagsterImportError, DagsterCodeNotFoundError, DagsterInvariantViolationError."""
@@ -85,6 +84,8 @@ class ReconstructableRepository(msgspec.Struct, frozen=True):
         found = getattr(module, target.name or "", MISSING)
         if isinstance(found, types.FunctionType):
             return _job_of(found(), self.describe())
+        if job_name is not None and (repository := _as_repository(found)) is not None:
+            return repository.get_job(job_name)
         return find_job(module, target)
 
     def _resolve(self) -> Any:
@@ -119,6 +120,14 @@ class ReconstructableJob(msgspec.Struct, frozen=True):
     def get_definition(self) -> JobDefinition:
         """The job, with only what is selected of it; made once in each process."""
         return _make(self)
+
+    def get_repository(self) -> RepositoryDefinition:
+        """The repository or Definitions object that the job was found in; one of the job alone where it stands by itself."""
+        if self.repository.kind != _VALUE:
+            with contextlib.suppress(DagsterInvariantViolationError):
+                return self.repository.get_definition()
+        job = _make(msgspec.structs.replace(self, op_selection=None))
+        return RepositoryDefinition(f"__repository__{job.name}", repository_data=table_of(job))
 
     def get_subset(
         self, *, op_selection: Sequence[str] | None = None, asset_selection: Any = None
@@ -158,6 +167,13 @@ class ReconstructableJob(msgspec.Struct, frozen=True):
     def for_module(module: str, fn_name: str) -> ReconstructableJob:
         """The job under a name in a module."""
         return _named(ReconstructableRepository(_MODULE, module, fn_name, str(Path.cwd())))
+
+
+def _as_repository(found: Any) -> RepositoryDefinition | None:
+    """What was found as a repository; None where it is neither that nor a Definitions object."""
+    if hasattr(found, "get_repository_def"):
+        found = found.get_repository_def()
+    return found if isinstance(found, RepositoryDefinition) else None
 
 
 def _named(repository: ReconstructableRepository) -> ReconstructableJob:

@@ -5,6 +5,7 @@ Plain data and pure functions of it. The instance and its store make them; nobod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from treadle.checks import check_optional, check_param, list_of, show
 from treadle.errors import CheckError
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.names import AssetKey
@@ -96,6 +98,16 @@ class EventRecordsFilter(msgspec.Struct, frozen=True):
                 f'EventRecordsFilter: Param "event_type" is not a DagsterEventType. Got {self.event_type!r}. Write for '
                 f"example DagsterEventType.ASSET_MATERIALIZATION."
             )
+        where = "EventRecordsFilter"
+        check_optional(self.asset_key, AssetKey, "asset_key", where)
+        for name in ("after_cursor", "before_cursor"):
+            check_optional(getattr(self, name), int, name, where)
+        for name in ("after_timestamp", "before_timestamp"):
+            check_optional(getattr(self, name), (int, float), name, where)
+        if self.asset_partitions is not None:
+            list_of(self.asset_partitions, str, "asset_partitions", where)
+        if self.storage_ids is not None:
+            list_of(self.storage_ids, int, "storage_ids", where)
 
     def matches(self, record: EventLogRecord) -> bool:
         """True where the record is meant."""
@@ -131,10 +143,17 @@ def read_cursor(cursor: str | None) -> int | None:
     """The storage id that a page of records gave as its cursor; CheckError for anything else."""
     if cursor is None:
         return None
-    try:
-        return int(cursor)
-    except ValueError:
-        raise CheckError(f"cursor: expected what a page of records gave as its cursor, got {cursor!r}.") from None
+    check_param(cursor, str, "cursor", "A page of records")
+    if not re.fullmatch("[0-9]{1,18}", cursor):
+        raise CheckError(f"cursor: expected what a page of records gave as its cursor, got {show(cursor)}.")
+    return int(cursor)
+
+
+def check_limit(limit: int | None, where: str) -> None:
+    """CheckError where this is no number of records."""
+    check_optional(limit, int, "limit", where)
+    if limit is not None and limit < 0:
+        raise CheckError(f"{where}: limit is {limit}. Give a number of records, or None for all of them.")
 
 
 # -- statistics -----------------------------------------------------------------------------------------------------------

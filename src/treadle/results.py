@@ -13,19 +13,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from treadle import names
+from treadle.blocked import find_blocked
 from treadle.errors import CheckError, DagsterError, DagsterInvariantViolationError
 from treadle.events import STEP_EVENTS, DagsterEvent, DagsterEventType
 from treadle.introspect import MISSING
 from treadle.names import DEFAULT_OUTPUT, AssetKey, NodeHandle
 from treadle.older_members import OlderNodeMembers, OlderRunMembers
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
-from treadle.payloads import StepFailureData, StepOutputData, StepOutputHandle
+from treadle.payloads import TEARDOWN_KEY, EngineEventData, StepFailureData, StepOutputData, StepOutputHandle
 
 if TYPE_CHECKING:
     from treadle.definitions.graph import GraphDefinition
     from treadle.definitions.job import JobDefinition
     from treadle.definitions.op import OpDefinition
     from treadle.definitions.wiring import Wire
+    from treadle.errors import SerializableErrorInfo
     from treadle.runs import DagsterRun
 
 _T = DagsterEventType
@@ -360,6 +362,30 @@ class ExecutionResult(OlderRunMembers):
         """True where no event tells of the node: what it needs failed, or the job has no such node."""
         return node_name not in self._index.by_node
 
+    def is_node_blocked(self, node_name: str) -> bool:
+        """True where some step of the node never started because a step that it needs failed."""
+        paths = (names.split_step_key(key)[0] for key in self._blocked)
+        return any(path == node_name or path.startswith(f"{node_name}.") for path in paths)
+
+    def get_blocked_steps(self) -> dict[str, list[str]]:
+        """The steps that a failure kept from running: the key of each, with the keys of the failed steps that it needs.
+
+        A branch of a fan-out that failed is not known; `op[?]` stands for all of them. Steps that were skipped, or not
+        selected, or for which the run was ended too early, are not here.
+        """
+        return {key: list(causes) for key, causes in self._blocked.items()}
+
+    @cached_property
+    def _blocked(self) -> dict[str, list[str]]:
+        index = self._index
+        begun = {key for copies in index.copies.values() for key in copies}
+        return find_blocked(
+            self._job_def.wiring.ops,
+            begun,
+            self.get_failed_step_keys(),
+            lambda key, output: index.outputs.get(key, {}).get(output, {}),
+        )
+
     def retry_attempts_for_node(self, node_name: str) -> int:
         """How often steps of the node were tried again: 2 where the third attempt succeeded."""
         return sum(event.is_step_restarted for event in self._index.by_node.get(node_name, ()))
@@ -418,6 +444,15 @@ class ExecutionResult(OlderRunMembers):
     def get_failed_step_keys(self) -> set[str]:
         """The keys of the steps that failed."""
         return {event.step_key for event in self._index.of_type(_T.STEP_FAILURE) if event.step_key is not None}
+
+    def get_resource_teardown_errors(self) -> dict[str, SerializableErrorInfo]:
+        """The resources that could not be closed, by key, each with its error. The run may have succeeded all the same."""
+        found = {}
+        for event in self._index.of_type(_T.ENGINE_EVENT):
+            data = event.event_specific_data
+            if isinstance(data, EngineEventData) and data.error is not None and TEARDOWN_KEY in data.metadata:
+                found[str(data.metadata[TEARDOWN_KEY].value)] = data.error
+        return found
 
     def get_run_success_event(self) -> DagsterEvent:
         """The run's RUN_SUCCESS; DagsterError where there is none."""
@@ -490,9 +525,11 @@ class ExecutionResult(OlderRunMembers):
             return "It was skipped: an optional output that it needs was not yielded."
         if not self.is_node_untouched(path):
             return "It ended without yielding it." if self.is_node_success(path) else "It was begun and did not end."
-        failed = sorted(self.get_failed_step_keys())
-        if failed:
-            return f"It never started. Steps that failed in this run: {_list(failed)}."
+        causes = sorted(
+            {cause for key, found in self._blocked.items() if names.split_step_key(key)[0] == path for cause in found}
+        )
+        if causes:
+            return f"It never started, since steps that it needs failed: {_list(causes)}."
         scope = self._job_def.wiring.ops[path].scope
         return f'It is mapped over "{scope[-1].path}", which yielded nothing.' if scope else "It never started."
 

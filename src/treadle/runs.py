@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 import msgspec
 
+from treadle.checks import check_optional, check_param, list_of, show
 from treadle.errors import CheckError
 
 
@@ -120,34 +122,45 @@ class DagsterRun(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, tags=tags)
 
 
+#: marks runs that a backfill has launched
+BACKFILL_TAG = "dagster/backfill"
+
+
 class RunsFilter(msgspec.Struct, frozen=True):
-    """Which runs are meant; all that is given must hold. A tag's value may be a list: any of them."""
+    """Which runs are meant; all that is given must hold, and an empty one means all.
+
+    A tag's value may be a list: any of them. Times are exclusive; one without a time zone is in UTC. `exclude_subruns` leaves
+    out runs that a backfill has launched.
+    """
 
     run_ids: Sequence[str] | None = None
     job_name: str | None = None
     statuses: Sequence[DagsterRunStatus] = ()
     tags: Mapping[str, str | Sequence[str]] = {}
     snapshot_id: str | None = None
-    updated_after: Any = None
-    updated_before: Any = None
-    created_after: Any = None
-    created_before: Any = None
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
     exclude_subruns: bool | None = None
 
-    def matches(self, run: DagsterRun) -> bool:
-        """True where the run's own fields fit; times are the store's business."""
-        if self.run_ids is not None and len(self.run_ids) and run.run_id not in self.run_ids:
-            return False
-        if self.job_name is not None and run.job_name != self.job_name:
-            return False
-        if self.statuses and run.status not in self.statuses:
-            return False
-        if self.exclude_subruns and run.parent_run_id is not None:
-            return False
-        return all(
-            run.tags.get(key) == wanted if isinstance(wanted, str) else run.tags.get(key) in wanted
-            for key, wanted in self.tags.items()
-        )
+    def __post_init__(self) -> None:
+        where = "RunsFilter"
+        if self.run_ids is not None:
+            if not list_of(self.run_ids, str, "run_ids", where):
+                raise CheckError(f"{where}: run_ids is empty, so no run could be found. Leave it out to find all runs.")
+        if self.statuses is not None:
+            list_of(self.statuses, DagsterRunStatus, "statuses", where)
+        for name in ("job_name", "snapshot_id"):
+            check_optional(getattr(self, name), str, name, where)
+        check_optional(self.exclude_subruns, bool, "exclude_subruns", where)
+        for name in ("updated_after", "updated_before", "created_after", "created_before"):
+            check_optional(getattr(self, name), datetime, name, where)
+        check_optional(self.tags, Mapping, "tags", where)
+        for key, value in (self.tags or {}).items():
+            check_param(key, str, f"tags: {show(key)}", where)
+            if not isinstance(value, str):
+                list_of(value, str, f"tags: {show(key)}", where)
 
 
 def make_run_id() -> str:

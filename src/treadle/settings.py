@@ -6,11 +6,14 @@ store and make no folder.
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +25,7 @@ from treadle.errors import (
     TreadleSettingsWarning,
 )
 from treadle.names import nearest
+from treadle.toml_lines import Way, find_lines, nearest_line
 
 HOME_VARIABLES = ("TREADLE_HOME", "DAGSTER_HOME")
 SETTINGS_FILE = "treadle.toml"
@@ -68,28 +72,32 @@ def find_home(environ: Mapping[str, str], working_directory: Path) -> Home:
 
     TREADLE_HOME, then `home` in `[tool.treadle]` of the nearest pyproject.toml upwards, then `.treadle` beside that file, or
     else in the working directory. Where only DAGSTER_HOME is set, and names a folder, it is that. Raises
-    DagsterInvariantViolationError for a home that cannot be.
+    DagsterInvariantViolationError for a home that cannot be, SettingsError for a pyproject.toml that cannot be read.
     """
     given = environ.get("TREADLE_HOME")
     if given:
-        return Home(_check_home(_resolve(given, working_directory), "TREADLE_HOME"), "TREADLE_HOME in the environment")
+        return Home(_check_home(given, working_directory, "TREADLE_HOME"), "TREADLE_HOME in the environment")
     older = environ.get("DAGSTER_HOME")
     if older:
         return Home(_check_dagster_home(older), "DAGSTER_HOME in the environment")
     project = _find_project(working_directory)
     if project is None:
         return Home(working_directory / ".treadle", "the working directory")
-    said = _read_table(project).get("home")
+    said = _TomlFile(project).project_table().get("home")
     if said is None:
         return Home(project.parent / ".treadle", f"beside {project}")
     if not isinstance(said, str):
-        raise SettingsError(f"{project}: tool.treadle.home: expected the path of a folder as text, got {said!r}.")
-    return Home(_check_home(_resolve(said, project.parent), f"home in {project}"), f"{project}")
+        raise SettingsError(f"{project}: tool.treadle.home: expected the path of a folder as text, got {_show(said)}.")
+    return Home(_check_home(said, project.parent, f"home in {project}"), f"{project}")
 
 
 def _check_dagster_home(given: str) -> Path:
-    path = Path(given).expanduser()
-    if not path.is_absolute() or not path.is_dir():
+    try:
+        path = Path(given).expanduser()
+        is_folder = path.is_absolute() and path.is_dir()
+    except (RuntimeError, OSError):  # a home folder of nobody; a folder that may not be looked at
+        is_folder = False
+    if not is_folder:
         raise DagsterInvariantViolationError(
             f"$DAGSTER_HOME is {given!r}, which is not the absolute path of a folder. Set it to one that is there, or set "
             f"TREADLE_HOME, whose folder is made when it is not there."
@@ -97,12 +105,18 @@ def _check_dagster_home(given: str) -> Path:
     return path
 
 
-def _resolve(text: str, folder: Path) -> Path:
-    return (folder / os.path.expandvars(Path(text).expanduser())).resolve()
-
-
-def _check_home(path: Path, who: str) -> Path:
-    if path.exists() and not path.is_dir():
+def _check_home(text: str, folder: Path, who: str) -> Path:
+    try:
+        path = (folder / _read_path(text)).resolve()
+    except ValueError as error:
+        raise DagsterInvariantViolationError(f"{who} names {text!r}: expected {error}.") from None
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise DagsterInvariantViolationError(
+            f"{who} names {path}, which may not be looked at: {error.strerror}. Name a folder that you may read and write."
+        ) from error
+    if is_file:
         raise DagsterInvariantViolationError(
             f"{who} names {path}, which is a file. A home is a folder; it is made when needed."
         )
@@ -111,61 +125,134 @@ def _check_home(path: Path, who: str) -> Path:
 
 def _find_project(folder: Path) -> Path | None:
     for each in (folder, *folder.parents):
-        if (each / _PYPROJECT).is_file():
-            return each / _PYPROJECT
+        # a folder that may not be looked at is no project of who runs this
+        with contextlib.suppress(OSError):
+            if (each / _PYPROJECT).is_file():
+                return each / _PYPROJECT
     return None
 
 
-# -- settings -----------------------------------------------------------------------------------------------------------
+# -- values -------------------------------------------------------------------------------------------------------------
 
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_UNITS |= {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
-_SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_MEASURE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_UNITS = {
+    1e-3: "ms msec millisecond milliseconds",
+    1.0: "s sec secs second seconds",
+    60.0: "m min mins minute minutes",
+    3600.0: "h hr hrs hour hours",
+    86400.0: "d day days",
+    604800.0: "w week weeks",
+}
+_SECONDS = {name: seconds for seconds, names in _UNITS.items() for name in names.split()}
+_SIZES = {
+    "": 1,
+    "b": 1,
+    "byte": 1,
+    "bytes": 1,
+    "k": 10**3,
+    "kb": 10**3,
+    "m": 10**6,
+    "mb": 10**6,
+    "g": 10**9,
+    "gb": 10**9,
+}
+_SIZES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
+_MEASURE = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)\s*")
+
+#: more than this nobody means: some 30,000 years, the largest number that a database keeps
+_LONGEST = 1e12
+_LARGEST = 2**63 - 1
+
+_A_DURATION = 'a duration, such as "30 days", "12h", "500 ms" or a number of seconds'
+_A_SIZE = 'a size, such as "10 MB" or a number of bytes'
 
 
 def read_duration(value: Any) -> float:
-    """Seconds of a number, or of a text such as `30 days`, `12h`, `90 min`; ValueError for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return float(value)
-    found = _MEASURE.fullmatch(value) if isinstance(value, str) else None
-    unit = found[2].lower() if found else ""
-    seconds = _UNITS.get(unit or "s") or _UNITS.get(unit.removesuffix("s"))
-    if found is None or seconds is None:
-        raise ValueError('a duration, such as "30 days", "12h" or a number of seconds')
-    return float(found[1]) * seconds
+    """Seconds of a number, or of a text such as `30 days`, `12h`, `90 min`, `500 ms`; ValueError for anything else."""
+    seconds: float
+    if isinstance(value, str):
+        found = _MEASURE.fullmatch(value)
+        # One capital letter is no unit: to whom writes `1 M` it may be a month.
+        unit = found[2] if found is not None and len(found[2]) == 1 else found[2].lower() if found is not None else ""
+        if found is None or (unit and unit not in _SECONDS):
+            raise ValueError(_A_DURATION)
+        seconds = float(found[1]) * _SECONDS[unit or "s"]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _LONGEST:
+        seconds = float(value)
+    else:
+        raise ValueError(_A_DURATION)
+    if seconds > _LONGEST:
+        raise ValueError(_A_DURATION)
+    return seconds
 
 
 def read_size(value: Any) -> int:
     """Bytes of a number, or of a text such as `10 MB`, `4 KiB`; ValueError for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = _MEASURE.fullmatch(value) if isinstance(value, str) else None
-    if found is None or found[2].lower() not in _SIZES:
-        raise ValueError('a size, such as "10 MB" or a number of bytes')
-    return int(float(found[1]) * _SIZES[found[2].lower()])
+    size = value
+    if isinstance(value, str):
+        found = _MEASURE.fullmatch(value)
+        if found is None or found[2].lower() not in _SIZES:
+            raise ValueError(_A_SIZE)
+        size = int(Decimal(found[1]) * _SIZES[found[2].lower()])
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _LARGEST:
+        raise ValueError(_A_SIZE)
+    return size
 
 
 def _read_count(value: Any) -> int:
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and text.isdecimal():
-        text = int(text)
-    if not isinstance(text, int) or isinstance(text, bool) or text < 0:
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,30}\s*", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
         raise ValueError("a whole number, zero or more")
-    return text
+    return value
 
 
 def _read_durability(value: Any) -> str:
-    if value not in ("normal", "full"):
+    if not isinstance(value, str) or value not in ("normal", "full"):
         raise ValueError('"normal" or "full"')
-    return str(value)
+    return value
+
+
+def _read_lease(value: Any) -> float:
+    seconds = read_duration(value)
+    if seconds < 1:
+        raise ValueError("a duration of a second or more, since an owner that is silent for so long counts as dead")
+    return seconds
 
 
 def _read_path(value: Any) -> Path:
-    if not isinstance(value, (str, os.PathLike)) or not str(value):
+    """A path with `~` and `$VARIABLE` put in."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("the path of a folder")
-    return Path(os.path.expandvars(Path(value).expanduser()))
+    try:
+        text = os.path.expandvars(Path(value).expanduser())
+    except RuntimeError:
+        raise ValueError("the path of a folder, and nobody knows the home folder of that user") from None
+    unset = re.search(r"\$(?:\w+|\{\w+\})", str(text))
+    if unset is not None:
+        raise ValueError(f"the path of a folder, and {unset[0]} is not set in the environment")
+    return Path(text)
 
+
+def _show(value: Any) -> str:
+    """A value as a message shows it; a table or an array by what it is."""
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "an array"
+    try:
+        text = repr(value)
+    except ValueError:  # a number may have too many digits to be shown
+        return f"something of type {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _name(key: Any) -> str:
+    return key if isinstance(key, str) else _show(key)
+
+
+# -- settings -----------------------------------------------------------------------------------------------------------
 
 #: dotted name -> field of Settings, and how its value is read
 _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -173,12 +260,21 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "retention.max_age": ("max_age", read_duration),
     "retention.max_runs": ("max_runs", _read_count),
     "retention.max_step_log": ("max_step_log", read_size),
-    "lease.duration": ("lease_duration", read_duration),
+    "lease.duration": ("lease_duration", _read_lease),
     "artifacts.dir": ("artifacts_dir", _read_path),
 }
+_SECTIONS = frozenset(name.partition(".")[0] for name in _KEYS if "." in name)
+_VARIABLES = {"TREADLE_" + name.replace(".", "_").upper(): name for name in _KEYS}
+#: variables of ours that are no settings of an instance
+_OTHER_VARIABLES = ("TREADLE_HOME", "TREADLE_WIRING", "TREADLE_REDACT_USER_CODE_ERRORS")
 
-#: a value with where it was said: (dotted name, value, origin)
-_Said = tuple[str, Any, str]
+
+class _Said(NamedTuple):
+    """A value that somebody gave a setting."""
+
+    name: str
+    value: Any
+    origin: str
 
 
 def read_settings(
@@ -187,100 +283,127 @@ def read_settings(
     """The settings of the instance in a home: defaults, then `[tool.treadle]` of pyproject.toml, `treadle.toml` in the
     home, variables such as TREADLE_DURABILITY or TREADLE_RETENTION_MAX_AGE, and `overrides`; what is said later wins.
 
-    Raises SettingsError with every mistake in them.
+    Raises SettingsError with every mistake in them; warns of a variable whose name looks like a misspelt one of ours.
     """
     project = _find_project(working_directory)
     said: list[_Said] = []
     if project is not None:
-        said += _flatten({k: v for k, v in _read_table(project).items() if k != "home"}, project, "tool.treadle")
-    own = home / SETTINGS_FILE
-    if own.is_file():
-        said += _flatten(_read_toml(own), own, "")
-    said += _from_environment(environ)
-    ours = {key: value for key, value in overrides.items() if key not in _DAGSTER_KEYS}
-    _tell_unused([key for key in overrides if key in _DAGSTER_KEYS], "overrides")
-    said += [(name, value, "overrides") for name, value, _ in _flatten(ours, None, "")]
+        file = _TomlFile(project)
+        table = {key: value for key, value in file.project_table().items() if key != "home"}
+        said += _flatten(table, lambda way: file.origin("tool", "treadle", *way))
+    if (home / SETTINGS_FILE).exists():
+        own = _TomlFile(home / SETTINGS_FILE)
+        said += _flatten(own.table, lambda way: own.origin(*way))
+    said += [
+        _Said(_VARIABLES[key], environ[key], f"{key} in the environment") for key in _VARIABLES if environ.get(key)
+    ]
+    if not isinstance(overrides, Mapping):
+        raise SettingsError(f"overrides: expected a mapping of settings to their values, got {_show(overrides)}.")
+    said += _flatten({k: v for k, v in overrides.items() if k not in _DAGSTER_KEYS}, lambda _way: "overrides")
     values: dict[str, Any] = {"database_folder": home}
     origins: dict[str, str] = {}
-    mistakes = []
-    for name, value, origin in said:
-        if name not in _KEYS:
-            mistakes.append(
-                f'{origin}: there is no setting "{name}".{nearest(name, _KEYS)} Settings: {", ".join(_KEYS)}.'
-            )
-            continue
-        field, read = _KEYS[name]
-        try:
-            values[field] = read(value)
-        except ValueError as error:
-            mistakes.append(f"{origin}: {name}: expected {error}, got {value!r}.")
-        origins[name] = origin
+    mistakes: list[str] = []
+    for each in said:
+        values |= _take(each, mistakes)
+        origins[each.name] = each.origin
+    values |= _read_dagster_yaml(home, mistakes)
     if mistakes:
         listed = "".join(f"\n  {line}" for line in mistakes)
         raise SettingsError(f"The settings of the instance in {home} have {len(mistakes)} mistake(s):{listed}")
-    values.update(_read_dagster_yaml(home))
     if values.get("artifacts_dir") is not None:
         values["artifacts_dir"] = home / values["artifacts_dir"]
+    _tell_unused([key for key in overrides if key in _DAGSTER_KEYS], "overrides")
+    _tell_misspelt(environ)
     return Settings(**values, origins=origins)
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[_Said]:
-    for name in _KEYS:
-        variable = "TREADLE_" + name.replace(".", "_").upper()
-        if environ.get(variable):
-            yield name, environ[variable], f"{variable} in the environment"
-
-
-def _flatten(table: Mapping[str, Any], path: Path | None, section: str) -> Iterator[_Said]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path is not None else []
-
-    def walk(inner: Mapping[str, Any], prefix: str) -> Iterator[_Said]:
-        for key, value in inner.items():
-            name = f"{prefix}.{key}" if prefix else key
-            if isinstance(value, Mapping):
-                yield from walk(value, name)
-            else:
-                yield name, value, f"{path}{_line_of(lines, section, name)}"
-
-    yield from walk(table, "")
-
-
-def _line_of(lines: list[str], section: str, name: str) -> str:
-    """` line 3`: where a dotted name is given its value in a TOML file."""
-    wanted = f"{section}.{name}" if section else name
-    table = ""
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        if text.startswith("["):
-            table = text.strip("[] ").replace('"', "").replace(" ", "")
-        elif "=" in text and not text.startswith("#"):
-            key = text.partition("=")[0].strip().replace('"', "").replace(" ", "")
-            full = f"{table}.{key}" if table else key
-            if full == wanted or wanted.startswith(f"{full}."):
-                return f" line {number}"
-    return ""
-
-
-def _read_table(project: Path) -> Mapping[str, Any]:
-    table = _read_toml(project).get("tool", {}).get("treadle", {})
-    if not isinstance(table, Mapping):
-        raise SettingsError(f"{project}: tool.treadle: expected a table, got {table!r}.")
-    return table
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+def _take(said: _Said, mistakes: list[str]) -> dict[str, Any]:
+    """The field of Settings that is given its value, or a mistake more."""
+    name, value, origin = said
+    if name in _SECTIONS:
+        inner = ", ".join(key.partition(".")[2] for key in _KEYS if key.startswith(f"{name}."))
+        mistakes.append(f"{origin}: {name}: expected a table with {inner}, got {_show(value)}.")
+        return {}
+    if name not in _KEYS:
+        advice = nearest(name, _KEYS)
+        if name == "home":
+            advice = f" The home is named by TREADLE_HOME, or by home in [tool.treadle] of {_PYPROJECT}."
+        mistakes.append(f'{origin}: there is no setting "{name}".{advice} Settings: {", ".join(_KEYS)}.')
+        return {}
+    field, read = _KEYS[name]
     try:
-        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}.") from error
-    return found
+        return {field: read(value)}
+    except ValueError as error:
+        mistakes.append(f"{origin}: {name}: expected {error}, got {_show(value)}.")
+        return {}
 
 
-# -- what other programs left -------------------------------------------------------------------------------------------
+def _flatten(table: Mapping[Any, Any], origin: Callable[[tuple[str, ...]], str]) -> Iterator[_Said]:
+    """What a table says, by dotted names; of a table that is no section of ours only that it is there."""
+    for key, value in table.items():
+        name = _name(key)
+        if name in _SECTIONS and isinstance(value, Mapping):
+            for inner_key, inner in value.items():
+                yield _Said(f"{name}.{_name(inner_key)}", inner, origin((name, _name(inner_key))))
+        else:
+            yield _Said(name, value, origin((name,)))
+
+
+def _tell_misspelt(environ: Mapping[str, str]) -> None:
+    """A variable of somebody else may begin like ours, so only what is close to one of ours is told."""
+    ours = (*_VARIABLES, *_OTHER_VARIABLES)
+    for given in environ:
+        name = given.upper()
+        if not name.startswith("TREADLE_") or given in ours:
+            continue
+        rest = name.removeprefix("TREADLE_")
+        ends = [each for each in ours if each.endswith(f"_{rest}")]
+        close = difflib.get_close_matches(rest, [each.removeprefix("TREADLE_") for each in ours], n=1, cutoff=0.7)
+        is_of_section = rest.partition("_")[0].lower() in _SECTIONS
+        if ends or close or is_of_section:
+            meant = ends[0] if ends else f"TREADLE_{close[0]}" if close else ""
+            advice = f"Did you mean {meant}?" if meant else f"There are {', '.join(ours)}."
+            warnings.warn(
+                f"{given} in the environment: nothing uses it. {advice}", TreadleSettingsWarning, stacklevel=5
+            )
+
+
+# -- files --------------------------------------------------------------------------------------------------------------
+
+
+class _TomlFile:
+    """A TOML file that was read. SettingsError where it cannot be."""
+
+    def __init__(self, path: Path) -> None:
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        self.path = path
+        self._loads = tomllib.loads
+        self._lines: Mapping[Way, int] | None = None
+        try:
+            self._text = path.read_text(encoding="utf-8")
+            self.table: Mapping[str, Any] = tomllib.loads(self._text)
+        except (ValueError, OSError, RecursionError) as error:  # no TOML, or no text, or a number without end
+            raise SettingsError(f"{path} cannot be read: {error}.") from error
+
+    def project_table(self) -> Mapping[str, Any]:
+        """The table `tool.treadle`."""
+        tool = self.table.get("tool", {})
+        table = tool.get("treadle", {}) if isinstance(tool, Mapping) else tool
+        if not isinstance(table, Mapping):
+            where = "tool.treadle" if isinstance(tool, Mapping) else "tool"
+            raise SettingsError(f"{self.origin(*where.split('.'))}: {where}: expected a table, got {_show(table)}.")
+        return table
+
+    def origin(self, *way: str) -> str:
+        """File and line where a key stands."""
+        if self._lines is None:
+            self._lines = find_lines(self._text, self._loads)
+        line = nearest_line(self._lines, way)
+        return str(self.path) if line is None else f"{self.path} line {line}"
+
 
 #: root keys of a dagster.yaml
 _DAGSTER_KEYS = frozenset(
@@ -290,7 +413,7 @@ _DAGSTER_KEYS = frozenset(
 )
 
 
-def _read_dagster_yaml(home: Path) -> dict[str, Any]:
+def _read_dagster_yaml(home: Path, mistakes: list[str]) -> dict[str, Any]:
     """Of a dagster.yaml only the folder of an SQLite storage is taken; that the rest is not used is said."""
     path = home / "dagster.yaml"
     if not path.is_file():
@@ -298,17 +421,29 @@ def _read_dagster_yaml(home: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, OSError) as error:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # for a value that does not fit its tag PyYAML raises whatever its converter raises
         raise SettingsError(f"{path} cannot be read: {error}.") from error
-    storage = found.get("storage") if isinstance(found, Mapping) else None
-    folder = storage.get("sqlite", {}).get("base_dir") if isinstance(storage, Mapping) else None
-    unused = sorted(key for key in found if key not in ("telemetry", "storage" if folder else "telemetry"))
-    _tell_unused(unused, str(path))
-    return {"database_folder": Path(folder)} if folder else {}
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        mistakes.append(f"{path}: expected a mapping, got {_show(found)}.")
+        return {}
+    storage = found.get("storage")
+    sqlite = storage.get("sqlite") if isinstance(storage, Mapping) else None
+    folder = sqlite.get("base_dir") if isinstance(sqlite, Mapping) else None
+    used = {"telemetry"} if folder is None else {"telemetry", "storage"}
+    _tell_unused(sorted(_name(key) for key in found if key not in used), str(path))
+    if folder is None:
+        return {}
+    try:
+        return {"database_folder": home / _read_path(folder)}
+    except ValueError as error:
+        mistakes.append(f"{path}: storage.sqlite.base_dir: expected {error}, got {_show(folder)}.")
+        return {}
 
 
-def _tell_unused(keys: list[str], where: str) -> None:
+def _tell_unused(keys: Sequence[str], where: str) -> None:
     if keys:
         warnings.warn(
             f"{where}: Treadle does not use {', '.join(keys)}. Its own settings are {', '.join(_KEYS)}; they stand in "

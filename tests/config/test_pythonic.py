@@ -179,7 +179,6 @@ def test_optional_field_without_default_may_be_left_out() -> None:
         (int, EnvVar.int("X"), {"env": "X"}),
         (Pet, Dog(weight=3), {"dog": {"weight": 3.0}}),
         (Optional[Pet], None, None),
-        (Pet, None, None),
         (List[Pet], [Cat(kind="lion", lives=1)], [{"lion": {"lives": 1}}]),
         (Inner, Inner(a=5), {"a": 5, "b": "x"}),
         (Optional[Inner], Inner(a=5), {"a": 5, "b": "x"}),
@@ -193,6 +192,22 @@ def test_default_is_shown_as_config_and_comes_back_as_it_was(annotation: Any, de
     assert field.is_required is False
     if not isinstance(default, EnvVar | schema.IntEnvVar):
         assert made(cls, {}).f == default == cls().f
+
+
+def test_union_that_may_be_none_is_left_out_for_that() -> None:
+    field = field_of(Pet, None)
+    assert (field.is_required, field.default_provided) == (False, False)
+    cls = one_field(Pet, None)
+    assert made(cls, {}).f is None
+    assert made(cls, {"f": {"dog": {}}}).f == Dog()
+    assert problems(cls, {"f": None})[0][0] == "root:config:f"
+
+
+def test_dict_without_a_default_must_be_given_as_pydantic_asks() -> None:
+    assert field_of(dict).is_required
+    assert problems(one_field(dict), {})[0][0] == "root:config"
+    assert made(one_field(dict), {"f": {}}).f == {}
+    assert field_of(dict, {}).default_value == {}
 
 
 def test_default_factory_is_called_for_each_instance() -> None:

@@ -185,6 +185,7 @@ def test_enum_from_a_python_enum() -> None:
     members = Enum.from_python_enum(Color)
     assert (members.name, members.config_values) == ("Color", ["RED", "BLUE"])
     assert members.python_values == {"RED": Color.RED, "BLUE": Color.BLUE}
+    assert members.post_process("BLUE") is Color.BLUE
     values = Enum.from_python_enum_direct_values(Color, "Paint")
     assert (values.name, values.python_values) == ("Paint", {"RED": "r", "BLUE": "b"})
 

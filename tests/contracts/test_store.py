@@ -1,126 +1,43 @@
-"""What every store promises; a new backend is one fixture more.
-
-A fixture gives a `Backend`: how to make a store, and how another process would open the same one, where that can be.
-"""
+"""What every store promises about runs, logs, owners and upkeep. What it finds is in test_store_queries.py."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.contracts.stores import KINDS, Backend, a_run, an_event, an_output, begun, ids, step, write
+from tests.contracts.summaries import check_summaries, what_may_follow
 from treadle.errors import (
     CheckError,
     DagsterRunAlreadyExists,
     DagsterRunNotFoundError,
     LeaseLostError,
     RunOwnedError,
+    SerializableErrorInfo,
 )
-from treadle.events import DagsterEvent, EventLogEntry, ResolvedFromDynamicStepHandle, StepHandle, run_event
+from treadle.events import DagsterEvent, EventLogEntry, run_event
 from treadle.events import DagsterEventType as T
 from treadle.metadata import MetadataValue
-from treadle.names import AssetKey, NodeHandle
-from treadle.outcomes import AssetMaterialization, ExpectationResult
+from treadle.names import AssetKey
+from treadle.outcomes import AssetMaterialization, AssetObservation
 from treadle.payloads import (
+    AssetObservationData,
     EngineEventData,
-    StepExpectationResultData,
+    JobFailureData,
+    StepFailureData,
     StepMaterializationData,
-    StepOutputData,
-    StepOutputHandle,
-    StepRetryData,
     StepSuccessData,
 )
-from treadle.records import EventRecordsFilter, StepEventStatus, run_stats, step_stats
+from treadle.records import EventRecordsFilter
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, make_run_id
+from treadle.storage.leases import LeaseTerms
 from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import Owner, StepState, Store
-
-
-@dataclass
-class Backend:
-    """A kind of store, and the stores that a test has made of it."""
-
-    make: Callable[..., Store]
-    stores: list[Store] = field(default_factory=list)
-
-    def store(self, **options: Any) -> Store:
-        made = self.make(**options)
-        self.stores.append(made)
-        return made
-
-
-#: kinds of stores, and those of them that several processes can open
-KINDS = ["sqlite file", "sqlite memory"]
-SHARED = ["sqlite file"]
-
-
-def backend_of(kind: str, folder: Path) -> Iterator[Backend]:
-    path = folder / "treadle.db" if kind == "sqlite file" else None
-    found = Backend(lambda **options: SqliteStore(path, **options))
-    yield found
-    for store in found.stores:
-        with contextlib.suppress(LeaseLostError):
-            store.close()
-
-
-@pytest.fixture(params=KINDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    yield from backend_of(request.param, tmp_path)
-
-
-@pytest.fixture(params=SHARED)
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    """A kind of store of which each store that is made opens the same one, as another process would."""
-    yield from backend_of(request.param, tmp_path)
-
-
-@pytest.fixture
-def store(backend: Backend) -> Store:
-    return backend.store()
-
-
-def a_run(name: str = "job", **fields: Any) -> DagsterRun:
-    return DagsterRun(**{"job_name": name, "run_id": make_run_id(), **fields})
-
-
-def step(kind: T, payload: Any = None, key: str = "load", run: DagsterRun | None = None) -> DagsterEvent:
-    """An event of a step as the engine makes it."""
-    path = key.partition("[")[0]
-    handle = NodeHandle.from_string(path)
-    step_handle: Any = StepHandle(handle, key)
-    if path != key:
-        step_handle = ResolvedFromDynamicStepHandle(handle, key.rpartition("[")[2][:-1], key)
-    tags = {"run_id": run.run_id if run else "", "job_name": "job", "step_key": key}
-    tags |= {"op_name": path.rpartition(".")[2], "resource_name": "None", "resource_fn_name": "None"}
-    tags |= dict(run.tags) if run else {}
-    return DagsterEvent(kind.value, "job", step_handle, handle, "COMPUTE", tags, payload, None, 7, key)
-
-
-def begun(store: Store, **fields: Any) -> tuple[DagsterRun, Any]:
-    run = a_run(**fields)
-    store.add_run(run)
-    return run, store.open_writer(run.run_id)
-
-
-def write(store: Store, run: DagsterRun, *events: DagsterEvent) -> None:
-    writer = store.open_writer(run.run_id)
-    for event in events:
-        writer.append(event)
-    writer.close()
-
-
-def ids(store: Store, filters: RunsFilter | None = None, **options: Any) -> list[str]:
-    return [record.dagster_run.run_id for record in store.find_runs(filters, **options)]
-
 
 # -- runs
 
@@ -164,13 +81,12 @@ def test_runs_are_found_by_what_they_are(store: Store) -> None:
         store.add_run(run)
     one, other = [first.run_id], [second.run_id]
     assert ids(store, RunsFilter(run_ids=one)) == one
-    assert ids(store, RunsFilter(run_ids=[])) == [*other, *one]
     assert ids(store, RunsFilter(job_name="second")) == other
     assert ids(store, RunsFilter(statuses=[DagsterRunStatus.QUEUED, DagsterRunStatus.STARTED])) == one
     assert ids(store, RunsFilter(tags={"team": "a", "size": "1"})) == one
     assert ids(store, RunsFilter(tags={"team": ["a", "b"]})) == [*other, *one]
     assert ids(store, RunsFilter(tags={"team": "a", "size": "2"})) == []
-    assert ids(store, RunsFilter(exclude_subruns=True)) == one
+    assert ids(store, RunsFilter(exclude_subruns=True)) == [*other, *one]
     assert ids(store, RunsFilter(snapshot_id="s")) == other
     assert store.count_runs(RunsFilter(tags={"size": "1"})) == 2
     now = datetime.now(timezone.utc)
@@ -360,53 +276,76 @@ def test_step_that_says_too_much_is_cut_short_and_its_events_are_not(backend: Ba
     assert entries[-1].dagster_event_type is T.STEP_SUCCESS
 
 
+def test_bound_on_what_a_step_says_holds_for_events_of_user_code_too(backend: Backend) -> None:
+    store = backend.store(max_step_log=1_000)
+    run = a_run()
+    store.add_run(run)
+    heard: list[EventLogEntry] = []
+    store.listen(run.run_id, heard.append)
+    writer = store.open_writer(run.run_id)
+    writer.append(step(T.STEP_START))
+    told = StepMaterializationData(AssetMaterialization("a", metadata={"text": "y" * 100}))
+    for _ in range(100):
+        writer.append(step(T.ASSET_MATERIALIZATION, told))
+        writer.append(
+            step(T.ASSET_MATERIALIZATION, told, key="save")
+            if len(heard) < 4
+            else step(T.STEP_OUTPUT, an_output("load"))
+        )
+    writer.append(step(T.STEP_SUCCESS, StepSuccessData(1.0)))
+    writer.close()
+    entries = [record.event_log_entry for record in store.read_log(run.run_id)]
+    of_load = [entry for entry in entries if entry.step_key == "load"]
+    kinds = [entry.dagster_event_type for entry in of_load]
+    assert 2 <= kinds.count(T.ASSET_MATERIALIZATION) <= 10
+    assert kinds.count(T.STEP_OUTPUT) >= 90
+    assert kinds[-1] is T.STEP_SUCCESS
+    (warning,) = [entry for entry in entries if entry.dagster_event is None]
+    assert (warning.level, warning.step_key) == (30, "load")
+    assert "more than 1000 bytes: this entry, and the messages, materializations" in warning.user_message
+    assert "retention.max_step_log" in warning.user_message
+    assert [(each.step_key, each.user_message) for each in heard] == [
+        (each.step_key, each.user_message) for each in entries
+    ]
+
+
+@pytest.mark.parametrize("text", ["x" * 12_000_000, "\ud800" * 2_000_000])
+def test_entry_that_is_too_long_for_any_reader_is_cut_and_can_be_read(store: Store, text: str) -> None:
+    run, writer = begun(store)
+    error = SerializableErrorInfo(text, ["frame"] * 5, "ValueError")
+    failure = step(T.STEP_FAILURE, StepFailureData(error, None))
+    writer.append(failure)
+    writer.append(step(T.ASSET_OBSERVATION, AssetObservationData(AssetObservation("a", metadata={"text": "short"}))))
+    writer.append(run_event(T.RUN_FAILURE, "job", JobFailureData(error, first_step_failure_event=failure)))
+    writer.close()
+    records = store.read_log(run.run_id)
+    assert [record.event_type for record in records] == [T.STEP_FAILURE, T.ASSET_OBSERVATION, T.RUN_FAILURE]
+    read = records[0].event_log_entry.dagster_event
+    assert read is not None
+    said = read.event_specific_data.error
+    assert said.message.startswith(text[:10_000])
+    assert said.message.endswith(f"({len(text) - 10_000} more characters were not kept)")
+    assert said.stack == error.stack
+    last = records[2].event_log_entry.dagster_event
+    assert last is not None
+    assert last.event_specific_data.first_step_failure_event.step_key == "load"
+    assert records[1].asset_observation == AssetObservation("a", metadata={"text": "short"})
+
+
 # -- summaries
-
-
-def an_event(kind: T, key: str) -> DagsterEvent:
-    payloads: dict[T, Any] = {
-        T.STEP_SUCCESS: StepSuccessData(1.0),
-        T.STEP_UP_FOR_RETRY: StepRetryData(None, 0),
-        T.STEP_OUTPUT: StepOutputData(StepOutputHandle(key)),
-        T.ASSET_MATERIALIZATION: StepMaterializationData(AssetMaterialization("a")),
-        T.STEP_EXPECTATION_RESULT: StepExpectationResultData(ExpectationResult(True)),
-    }
-    return step(kind, payloads.get(kind), key)
-
-
-#: what may follow upon what in the log of one step
-_NEXT = {
-    None: [T.STEP_START, T.STEP_SKIPPED, T.STEP_FAILURE],
-    T.STEP_START: [T.STEP_OUTPUT, T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY, T.ASSET_MATERIALIZATION],
-    T.STEP_RESTARTED: [T.STEP_OUTPUT, T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY, T.STEP_EXPECTATION_RESULT],
-    T.STEP_OUTPUT: [T.STEP_SUCCESS, T.STEP_FAILURE, T.STEP_UP_FOR_RETRY],
-    T.ASSET_MATERIALIZATION: [T.STEP_OUTPUT, T.STEP_FAILURE],
-    T.STEP_EXPECTATION_RESULT: [T.STEP_OUTPUT, T.STEP_SUCCESS],
-    T.STEP_UP_FOR_RETRY: [T.STEP_RESTARTED],
-}
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[DagsterEvent]:
-    last: dict[str, T | None] = {}
+    last: dict[str, T] = {}
     events = [run_event(T.RUN_START, "job")]
     for _ in range(draw(st.integers(0, 25))):
         key = draw(st.sampled_from(["load", "outer.clean", "inc[a]", "inc[b]"]))
-        following = _NEXT.get(last.get(key))
+        following = what_may_follow([last[key]] if key in last else [])
         if following:
             last[key] = draw(st.sampled_from(following))
-            events.append(an_event(last[key], key))  # type: ignore[arg-type]
+            events.append(an_event(last[key], key))
     return [*events, run_event(draw(st.sampled_from([T.RUN_SUCCESS, T.RUN_FAILURE])), "job")]
-
-
-_STATES = {
-    None: None,
-    StepState.RUNNING: StepEventStatus.IN_PROGRESS,
-    StepState.RETRYING: StepEventStatus.IN_PROGRESS,
-    StepState.SUCCESS: StepEventStatus.SUCCESS,
-    StepState.FAILURE: StepEventStatus.FAILURE,
-    StepState.SKIPPED: StepEventStatus.SKIPPED,
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -427,14 +366,7 @@ def test_summaries_are_what_a_fold_over_the_log_gives(
         event if event.step_key is None else step(event.event_type, event.event_specific_data, event.step_key, run)
         for event in events
     ]
-    assert store.run_stats(run.run_id) == run_stats(run.run_id, entries)
-    folded = {each.step_key: each for each in step_stats(run.run_id, entries)}
-    summaries = {each.step_key: each for each in store.steps(run.run_id)}
-    assert summaries.keys() == folded.keys()
-    for key, found in summaries.items():
-        wanted = folded[key]
-        assert (_STATES[found.state], found.attempts) == (wanted.status, wanted.attempts)
-        assert (found.start_time, found.end_time) == (wanted.start_time, wanted.end_time)
+    check_summaries(store, run.run_id)
     store.close()
 
 
@@ -492,7 +424,7 @@ def owner(pid: int = 1, host: str = "elsewhere", token: str = "t") -> Owner:
 
 
 def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: Backend) -> None:
-    theirs = shared.store(make_owner=owner, lease_duration=0.2)
+    theirs = shared.store(terms=LeaseTerms(0.2, heartbeat=60, make_owner=owner))
     run, writer = begun(theirs)
     store = shared.store()
     with pytest.raises(RunOwnedError, match="process 1 on elsewhere"):
@@ -511,6 +443,22 @@ def test_owner_on_another_host_is_dead_when_it_has_been_silent_too_long(shared: 
     with pytest.raises(LeaseLostError):
         writer.close()
     assert store.lease(run.run_id) is None
+
+
+def test_owner_that_is_at_work_renews_its_lease_in_time_however_short_it_is(shared: Backend) -> None:
+    theirs = shared.store(terms=LeaseTerms(1.0, make_owner=owner))
+    run, writer = begun(theirs)
+    first = theirs.lease(run.run_id)
+    assert first is not None
+    until = time.monotonic() + 5
+    while theirs.lease(run.run_id) == first:
+        assert time.monotonic() < until, "nobody has renewed the lease"
+        time.sleep(0.02)
+    lease = theirs.lease(run.run_id)
+    assert lease is not None
+    assert lease.renewed - first.renewed < 1.0
+    assert theirs.is_alive(lease)
+    writer.close()
 
 
 def test_writer_knows_the_steps_that_an_earlier_one_has_written(shared: Backend) -> None:
@@ -626,6 +574,48 @@ def test_collect_leaves_a_run_alone_that_is_under_way(store: Store) -> None:
     writer.commit()
     assert store.collect(finished_before=time.time() + 1).runs_deleted == []
     writer.close()
+
+
+def line_of(store: Store, *statuses: T) -> list[DagsterRun]:
+    """Runs that follow one another, and how each of them ended."""
+    runs: list[DagsterRun] = []
+    for status in statuses:
+        run = a_run(parent_run_id=runs[-1].run_id if runs else None, root_run_id=runs[0].run_id if runs else None)
+        store.add_run(run)
+        write(store, run, run_event(T.RUN_START, "job"), run_event(status, "job"))
+        runs.append(run)
+    return runs
+
+
+def test_collect_keeps_the_runs_that_a_kept_run_follows(store: Store) -> None:
+    alone = line_of(store, T.RUN_SUCCESS)
+    line = line_of(store, T.RUN_FAILURE, T.RUN_FAILURE, T.RUN_FAILURE)
+    done = store.collect(max_runs=1)
+    assert done.runs_deleted == [alone[0].run_id]
+    assert done.runs_spared == [line[0].run_id, line[1].run_id]
+    assert store.collect(max_runs=0).runs_deleted == [run.run_id for run in line]
+
+
+def test_collect_keeps_the_runs_that_a_run_follows_which_has_not_ended(store: Store) -> None:
+    line = line_of(store, T.RUN_FAILURE, T.RUN_FAILURE, T.RUN_CANCELING)
+    assert store.collect(finished_before=time.time() + 1).runs_deleted == []
+    assert ids(store, ascending=True) == [run.run_id for run in line]
+
+
+def test_numbers_of_a_log_are_never_given_again(store: Store) -> None:
+    older, newer = line_of(store, T.RUN_SUCCESS)[0], line_of(store, T.RUN_SUCCESS)[0]
+    highest = store.read_log(newer.run_id)[-1].storage_id
+    store.delete_run(newer.run_id)
+    store.delete_run(older.run_id)
+    store.collect()
+    for _ in range(2):
+        (run,) = line_of(store, T.RUN_SUCCESS)
+        lowest = store.read_log(run.run_id)[0].storage_id
+        assert lowest > highest
+        store.delete_run(run.run_id)
+        highest = lowest + 1
+    assert store.find_events(EventRecordsFilter(T.RUN_SUCCESS)) == []
+    assert store.check() == []
 
 
 def test_collect_lets_texts_go_that_no_run_shares(store: Store) -> None:

@@ -329,9 +329,9 @@ def test_collect_deletes_the_values_of_runs_that_are_gone_and_nothing_else(tmp_p
     for name in (kept, gone, "files", "not-a-run"):
         write_artifact(tmp_path / name / "step" / "result", name)
     (tmp_path / make_run_id()).symlink_to(tmp_path / "files")
-    freed = collect_artifacts(tmp_path, {kept})
+    freed = collect_artifacts(tmp_path, lambda: {kept})
     assert freed > 0
     assert not (tmp_path / gone).exists()
     assert read_artifact(tmp_path / kept / "step" / "result") == kept
     assert read_artifact(tmp_path / "files" / "step" / "result") == "files"
-    assert collect_artifacts(tmp_path / "nowhere", set()) == 0
+    assert collect_artifacts(tmp_path / "nowhere", set) == 0

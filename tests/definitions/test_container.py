@@ -24,6 +24,7 @@ from treadle import (
     ParameterCheckError,
     RepositoryData,
     ResourceDefinition,
+    TreadleLoggerWarning,
     create_repository_using_definitions_args,
     graph,
     in_process_executor,
@@ -323,7 +324,8 @@ class TestMerging:
             Definitions(jobs=[plain, report], resources={"db": 2}, executor=in_process_executor),
         )
         assert [each.name for each in merged.jobs or ()] == ["report", "plain"]
-        assert value(merged.get_job_def("report")) == 2
+        with pytest.warns(TreadleLoggerWarning):
+            assert value(merged.get_job_def("report")) == 2
         assert merged.executor is in_process_executor
         assert list(merged.loggers or ()) == ["json"]
         assert list(merged.metadata) == ["a"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from treadle import logs
+from treadle import OpExecutionContext, TreadleLoggerWarning, job, logs, op
 from treadle.config.sugar import Field
 from treadle.contexts import InitLoggerContext
 from treadle.definitions.loggers import (
@@ -61,10 +61,18 @@ def test_wrong_direct_call_is_refused() -> None:
         mine(context=InitLoggerContext())
 
 
-@pytest.mark.parametrize("wrong", [lambda: None, lambda a, b: None, lambda *, a: None])
+@pytest.mark.parametrize("wrong", [lambda a, b: None, lambda *, a: None])
 def test_function_that_does_not_take_one_context_is_refused(wrong: Any) -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match="must take one positional argument"):
         logger(wrong)
+
+
+def test_function_of_nothing_makes_a_logger_without_a_context() -> None:
+    lonely = logger(lambda: logging.Logger("lonely"))
+    assert lonely.make(InitLoggerContext(), "key").name == "lonely"
+    assert lonely().name == "lonely"
+    with pytest.raises(InvalidInvocation, match="no context argument"):
+        lonely(None)
 
 
 def test_callable_that_hides_its_parameters_is_taken() -> None:
@@ -86,6 +94,49 @@ def test_function_must_return_something_that_logs() -> None:
 
 def test_config_can_be_filled_in() -> None:
     assert mine.configured({"level": "ERROR"})(None).level == logging.ERROR
+
+
+# -- of a job ------------------------------------------------------------------------------------------------------------
+
+
+@op
+def work(context: OpExecutionContext) -> None:
+    context.log.info("at work")
+
+
+def test_job_whose_run_config_chooses_none_of_its_loggers_warns_and_logs_to_the_console(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @job(logger_defs={"mine": mine})
+    def nightly() -> None:
+        work()
+
+    with pytest.warns(TreadleLoggerWarning, match=r"\['mine'\], but its run config chooses none.*loggers: {mine: {}}"):
+        nightly.execute_in_process()
+    assert "at work" in capsys.readouterr().err
+    with pytest.warns(TreadleLoggerWarning):
+        nightly.execute_in_process(run_config={"loggers": {}})
+    capsys.readouterr()
+    nightly.execute_in_process(run_config={"loggers": {"mine": {}}})  # warnings are errors in tests
+    assert capsys.readouterr().err == ""
+
+
+def test_empty_dict_of_loggers_means_those_that_jobs_have_by_default() -> None:
+    @job(logger_defs={})
+    def nightly() -> None:
+        work()
+
+    assert nightly.loggers == default_loggers()
+    assert nightly.execute_in_process(run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}).success
+
+
+@pytest.mark.parametrize("wrong", [{"mine": logging.Logger("x")}, [mine]])
+def test_what_is_no_logger_definition_is_refused_where_the_job_is_made(wrong: Any) -> None:
+    with pytest.raises(ParameterCheckError, match='job "nightly": Param "logger_defs'):
+
+        @job(logger_defs=wrong)
+        def nightly() -> None:
+            work()
 
 
 # -- the built-in ones ---------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from treadle import (
     validate_run_config,
 )
 from treadle.definitions.run_config import ResolvedConfig, resolve
-from treadle.errors import ParameterCheckError
+from treadle.errors import DagsterInvariantViolationError, ParameterCheckError
 
 
 @op(config_schema={"text": str, "times": Field(int, default_value=2)})
@@ -723,6 +723,32 @@ def test_own_config_of_resources_and_loggers_holds_key_by_key() -> None:
 
     assert using.execute_in_process({"resources": {"b": {"config": 5}}}).output_for_node("use") == (1, 5)
     assert resolve(using, {}).loggers == {"console": {"log_level": "INFO", "name": "dagster"}}
+
+
+def test_run_config_may_be_merged_over_that_of_the_job_down_to_single_values() -> None:
+    made = two_greetings.to_job(config=OWN)
+    merged = made.with_run_config({"ops": {"greet": {"config": {"text": "run"}}}})
+    assert merged.execute_in_process().output_for_node("greet") == {"text": "run", "times": 9}
+    assert merged.execute_in_process().output_for_node("show") == {"a": 1}
+    assert made.run_config == OWN  # as it was
+    older = made.with_run_config({"solids": {"show": {"config": {"b": 2}}}})
+    assert older.run_config == {"ops": {**OWN["ops"], "show": {"config": {"a": 1, "b": 2}}}}
+    first = two_greetings.to_job().with_run_config(RunConfig(ops={"greet": {"config": {"text": "first"}}}))
+    assert first.execute_in_process().output_for_node("greet")["text"] == "first"
+    assert merged.execute_in_process(op_selection=["greet"]).output_for_node("greet")["text"] == "run"
+
+
+def test_merged_config_that_cannot_be_right_is_refused_at_once() -> None:
+    made = two_greetings.to_job(config=OWN)
+    with pytest.raises(DagsterInvalidConfigError, match="root:ops:greet:config:times"):
+        made.with_run_config({"ops": {"greet": {"config": {"times": "often"}}}})
+
+    @job(config=ConfigMapping(lambda _config: OWN))
+    def mapped() -> None:
+        two_greetings()
+
+    with pytest.raises(DagsterInvariantViolationError, match='"mapped" has a config mapping'):
+        mapped.with_run_config({})
 
 
 def test_own_config_is_kept_by_copies_of_the_job_and_cut_with_it() -> None:

@@ -15,7 +15,9 @@ from treadle import (
     DagsterInvalidDefinitionError,
     DagsterRun,
     DagsterType,
+    DagsterTypeCheckDidNotPass,
     Failure,
+    GraphDefinition,
     In,
     IOManager,
     JobDefinition,
@@ -263,6 +265,53 @@ def test_manager_that_returns_something_odd_fails_the_step_with_its_key() -> Non
         odd.execute_in_process(run_config=QUIET)
 
 
+def test_what_an_io_manager_logs_stands_before_its_output_is_handled() -> None:
+    class Telling(IOManager):
+        def handle_output(self, context: Any, obj: Any) -> Iterator[Any]:
+            context.step_context.log_event(AssetMaterialization("by the body"))
+            yield AssetMaterialization("by the manager")
+
+        def load_input(self, context: Any) -> Any:
+            return None
+
+    @op(out=Out(io_manager_key="telling"))
+    def one() -> int:
+        return 1
+
+    @job(resource_defs={"telling": Telling()})
+    def told() -> None:
+        one()
+
+    kinds = events_of(workplace(told), "one")
+    assert kinds.index("STEP_OUTPUT") < kinds.index("ASSET_MATERIALIZATION") < kinds.index("HANDLED_OUTPUT")
+    assert kinds.count("ASSET_MATERIALIZATION") == 2
+
+
+def test_run_has_one_event_loop_however_often_it_is_asked_for() -> None:
+    seen: list[Any] = []
+
+    @resource
+    def first(context: Any) -> int:
+        seen.append(context.event_loop)
+        return 1
+
+    @resource
+    def second(context: Any) -> int:
+        seen.append(context.event_loop)
+        return 2
+
+    @op(required_resource_keys={"a", "b"})
+    def use() -> None: ...
+
+    @job(resource_defs={"a": first, "b": second})
+    def using() -> None:
+        use()
+
+    assert using.execute_in_process(run_config=QUIET).success
+    assert seen[0] is seen[1]
+    assert seen[0].is_closed()
+
+
 def test_default_of_a_jobs_own_input_is_used_where_nobody_gives_a_value() -> None:
     @op
     def doubles(x: int) -> int:
@@ -421,3 +470,91 @@ def test_policy_without_retries_leaves_the_users_error_as_it_is() -> None:
 
     with pytest.raises(ValueError, match="no"):
         failing.execute_in_process(run_config=QUIET)
+
+
+# -- what graphs say of their inputs ----------------------------------------------------------------------------------------
+
+
+@op
+def passed(x: Any) -> Any:
+    return x
+
+
+@op
+def stepped(x: int) -> int:
+    return x
+
+
+@graph
+def of_an_int(x: int) -> Any:
+    return passed(x)
+
+
+@graph
+def of_ints(x: list[int]) -> Any:
+    return passed(x)
+
+
+@graph
+def of_anything(x: Any) -> Any:
+    return of_an_int(x)
+
+
+@graph
+def of_what_it_feeds(x) -> Any:  # type: ignore[no-untyped-def]
+    passed(x)
+    return stepped(x)
+
+
+@pytest.mark.parametrize(
+    ("whole", "value", "whose", "wanted"),
+    [
+        (of_an_int, "a", 'the job "of_an_int"', "Int"),
+        (of_ints, [1, "a"], 'the job "of_ints"', r"\[Int\]"),
+        (of_anything, "a", 'the graph "of_an_int"', "Int"),
+    ],
+)
+def test_value_that_an_annotation_of_a_graph_forbids_fails_the_step_that_takes_it(
+    whole: GraphDefinition[Any, Any], value: Any, whose: str, wanted: str
+) -> None:
+    with pytest.raises(
+        DagsterTypeCheckDidNotPass,
+        match=rf'step input "x" - expected type "{wanted}".*input "x" of {whose} is declared so.*must be',
+    ):
+        whole.execute_in_process(input_values={"x": value})
+    result = whole.execute_in_process(input_values={"x": value}, raise_on_error=False)
+    (seen,) = [event.step_input_data for event in result.all_events if event.event_type_value == "STEP_INPUT"]
+    assert (seen.input_name, seen.type_check_data.success) == ("x", False)
+    assert [event.step_key for event in result.get_step_failure_events()][0].endswith("passed")
+
+
+def test_value_that_fits_the_annotations_on_its_way_is_taken() -> None:
+    assert of_an_int.execute_in_process(input_values={"x": 1}).output_value() == 1
+    assert of_ints.to_job(input_values={"x": [1]}).execute_in_process().output_for_node("passed") == [1]
+    assert of_anything.execute_in_process(input_values={"x": 1}).output_value() == 1
+
+
+def test_input_of_a_graph_without_an_annotation_asks_for_nothing_that_its_ops_do_not() -> None:
+    result = of_what_it_feeds.execute_in_process(input_values={"x": "a"}, raise_on_error=False)
+    assert (result.is_node_success("passed"), result.is_node_success("stepped")) == (True, False)
+    part = of_what_it_feeds.to_job().execute_in_process(input_values={"x": "a"}, op_selection=["passed"])
+    assert part.output_for_node("passed") == "a"
+
+
+def test_value_from_an_op_is_held_against_the_graph_that_it_goes_into() -> None:
+    @graph
+    def maker() -> None:
+        of_an_int(passed.alias("source")())
+
+    with pytest.raises(DagsterTypeCheckDidNotPass, match='input "x" of the graph "of_an_int"'):
+        maker.execute_in_process(run_config={"ops": {"source": {"inputs": {"x": {"value": "a"}}}}})
+
+
+def test_check_that_needs_resources_is_left_to_ops() -> None:
+    @graph
+    def needing(
+        x: DagsterType(name="Known", type_check_fn=lambda _context, _value: False, required_resource_keys={"db"}),
+    ) -> Any:  # type: ignore[valid-type]
+        return passed(x)
+
+    assert needing.execute_in_process(input_values={"x": 1}).output_value() == 1

@@ -63,7 +63,11 @@ class Bed:
         recipe = build_reconstructable_job(JOBS, "make", (name,))
         execution = {"config": {"cluster": self.cluster, **config}}
         return execute_job(
-            recipe, self.instance, {**QUIET, "execution": execution}, tags={"folder": str(self.folder)}, run_id=self.run_id
+            recipe,
+            self.instance,
+            {**QUIET, "execution": execution},
+            tags={"folder": str(self.folder)},
+            run_id=self.run_id,
         )
 
     def marks(self, name: str) -> list[str]:
@@ -382,9 +386,9 @@ def test_python_without_dask_says_what_to_install(instance: DagsterInstance, mon
 
 
 def test_instance_in_memory_is_refused(tmp_path: Path) -> None:
-    with DagsterInstance.ephemeral() as instance:
-        with pytest.raises(DagsterUnmetExecutorRequirementsError, match=r"Dask executor.*the instance is in memory"):
-            execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
+    refused = pytest.raises(DagsterUnmetExecutorRequirementsError, match=r"Dask executor.*the instance is in memory")
+    with DagsterInstance.ephemeral() as instance, refused:
+        execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
 
 
 def test_config_is_that_of_dagster_dask() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from treadle import (
+    AssetMaterialization,
     Config,
     DynamicOut,
     DynamicOutput,
@@ -171,3 +173,72 @@ def make_changed(kind: str) -> Any:
         second(value if os.environ.get("TREADLE_TEST_SHAPE") != "changed" else extra())
 
     return changing
+
+
+@op
+def wait_for_word(context) -> int:
+    """Waits until the file that the environment names is there."""
+    mark("waiting")
+    word = Path(os.environ["TREADLE_TEST_WORD"])
+    until = time.monotonic() + 60
+    while not word.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    context.log.info("the word came")
+    return 1
+
+
+@job(executor_def=in_process_executor)
+def waiting():
+    last(wait_for_word())
+
+
+@op
+def talks(context) -> int:
+    for number in range(200):
+        context.log.info(f"line {number} " + "x" * 100)
+        context.log_event(AssetMaterialization("table", metadata={"row": number}))
+    return 1
+
+
+@job(executor_def=in_process_executor)
+def talkative():
+    last(talks())
+
+
+@op
+def big(size: int) -> bytes:
+    mark("big")
+    return bytes(size * 1_000_000)
+
+
+@op
+def total_size(data: bytes) -> int:
+    return len(data)
+
+
+@op
+def harm(x: int) -> int:
+    """Does to the home what the environment says."""
+    mark("harm")
+    home, what = Path(os.environ["TREADLE_HOME"]), os.environ.get("TREADLE_TEST_HARM", "")
+    store = [home / f"treadle.db{end}" for end in ("", "-wal", "-shm")]
+    if what == "delete store":
+        for path in store:
+            path.unlink()
+    elif what == "move store":
+        for path in store:
+            path.rename(path.with_name(f"moved-{path.name}"))
+    elif what == "file for folder":
+        (home / "storage").rename(home / "values")
+        (home / "storage").write_text("in the way")
+    return x
+
+
+@job(executor_def=in_process_executor)
+def harmed():
+    last(harm(start()))
+
+
+@job(executor_def=in_process_executor)
+def heavy():
+    total_size(big(start()))

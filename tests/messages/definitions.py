@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol, Union
 
@@ -562,10 +563,17 @@ def hooks_that_are_one_hook():
 
 
 @others
-def logger_of_no_parameter():
+def logger_of_two_parameters():
     @logger
-    def console():
+    def console(init_context, level):
         pass
+
+
+@others
+def job_whose_logger_is_none():
+    @job(logger_defs={"console": logging.getLogger("console")})
+    def nightly():
+        load()
 
 
 @others
@@ -797,7 +805,7 @@ def tuple_field_in_a_Config_class():
     class Months(Config):
         months: tuple[int, int]
 
-    op(name="load")(lambda config: 1) and Months.to_config_schema()
+    Months.to_config_schema()
 
 
 @schemas

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from treadle import DagsterInvalidDefinitionError, DynamicOut, DynamicOutput, In, Nothing, RetryPolicy, graph, job, op
+from treadle import (
+    DagsterInvalidDefinitionError,
+    DynamicOut,
+    DynamicOutput,
+    GraphDefinition,
+    In,
+    NodeInvocation,
+    Nothing,
+    RetryPolicy,
+    graph,
+    job,
+    op,
+)
 from treadle.plan.compile import compile_plan
 from treadle.plan.model import Fan, FromCollect, FromList, FromOutput, Plan, StepInput
 
@@ -84,19 +97,37 @@ def test_retry_policy_of_the_invocation_wins_over_op_graph_and_job() -> None:
     assert policies == {"inner.with_own": own, "inner.without": around, "inner.placed": placed, "outside": whole}
 
 
-def test_priority_is_a_whole_number_or_refused_with_the_op() -> None:
+def test_priority_is_the_number_that_the_tag_says() -> None:
+    @op(tags={"dagster/priority": "-2"})
+    def last() -> None: ...
+
     @job
     def ranked() -> None:
         one.tag({"dagster/priority": "5"})()
+        last()
 
-    assert compile_plan(ranked).steps["one"].priority == 5
+    assert {path: step.priority for path, step in compile_plan(ranked).steps.items()} == {"one": 5, "last": -2}
 
-    @job
-    def wrong() -> None:
-        one.tag({"dagster/priority": "high"})()
 
+@pytest.mark.parametrize(
+    "define",
+    [
+        lambda tags: op(name="one", tags=tags)(lambda: None),
+        lambda tags: one.tag(tags),
+        lambda tags: GraphDefinition("all", node_defs=[one], dependencies={NodeInvocation("one", tags=tags): {}}),
+    ],
+    ids=["op", "invocation", "explicit invocation"],
+)
+def test_priority_that_is_no_whole_number_is_refused_where_it_is_written(define: Callable[[Any], Any]) -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match="\"one\".*whole number.*'high'"):
-        compile_plan(wrong)
+        define({"dagster/priority": "high"})
+    assert define({"dagster/priority": "7"}) is not None
+
+
+def test_tags_of_an_explicit_invocation_are_text_in_the_plan() -> None:
+    invocation = NodeInvocation("one", tags={"dagster/priority": 3})  # type: ignore[dict-item]
+    whole = GraphDefinition("whole", node_defs=[one], dependencies={invocation: {}})
+    assert compile_plan(whole.to_job()).steps["one"].priority == 3
 
 
 def test_plan_is_plain_data_that_survives_a_trip_as_json() -> None:

@@ -98,7 +98,6 @@ def plan_of(store: SqliteStore, query: str, parameters: int) -> str:
 @pytest.mark.parametrize(
     ("name", "behind", "parameters"),
     [
-        ("run_by_id", "", 1),
         ("runs", " ORDER BY r.id DESC LIMIT 50", 0),
         ("runs", " WHERE r.status IN (?) ORDER BY r.id DESC LIMIT 50", 1),
         (
@@ -110,7 +109,10 @@ def plan_of(store: SqliteStore, query: str, parameters: int) -> str:
         ("steps_of_run", "", 1),
         ("run_stats", "", 1),
         ("log", " AND e.id > ? ORDER BY e.id ASC LIMIT 9", 2),
-        ("marked", " ORDER BY e.id DESC", 1),
+        ("marked", " ORDER BY m.event DESC", 1),
+        ("run_by_id", "", 1),
+        ("runs", " WHERE r.run_id IN (SELECT value FROM json_each(?)) ORDER BY r.id DESC LIMIT 50", 1),
+        ("children", "", 1),
         ("token", "", 1),
         ("lease", "", 1),
         ("last_event", "", 0),
@@ -123,6 +125,8 @@ def test_no_query_of_a_view_or_a_commit_walks_through_all_events(
     assert "SCAN e" not in plan, plan
     assert "SCAN events" not in plan or name == "last_event", plan
     assert "SCAN s" not in plan, plan
+    assert "SCAN runs" not in plan, plan
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan or "WHERE r." in behind, plan
 
 
 def test_every_query_says_what_it_means_to_sqlite(store: SqliteStore) -> None:

@@ -37,4 +37,11 @@ def _run(given: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except Exception as error:
+        from treadle.errors import DagsterEventLogInvalidForRun, StoreError  # no command needs them to begin
+
+        if not isinstance(error, (StoreError, DagsterEventLogInvalidForRun)):
+            raise
+        click.echo(f"Error: {error}", err=True)  # where a command has nothing of its own to say of it
+        return Exit.MISUSED
     return ended if isinstance(ended, int) else Exit.SUCCESS

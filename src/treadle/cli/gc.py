@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from treadle.cli.exits import Exit, Refusal
 from treadle.cli.run import open_instance
 from treadle.definitions.artifacts import collect_artifacts, sweep
 from treadle.errors import StoreError
+from treadle.instance import DagsterInstance
 from treadle.settings import read_duration
 
 
@@ -37,26 +39,49 @@ def command(max_age: float | None, max_runs: int | None) -> None:
     """Delete old runs and values that no run needs.
 
     Without options the settings retention.max_age and retention.max_runs hold; where there are none, no run is deleted. Runs
-    that are under way, or can be resumed, are never deleted.
+    that are under way, or can be resumed, are never deleted, nor is a run that another one follows which stays.
     """
     with open_instance() as instance:
         settings = instance.settings
         age = max_age if max_age is not None else settings.max_age
         runs = max_runs if max_runs is not None else settings.max_runs
         try:
+            has_runs = instance.get_runs_count() > 0
             done = instance.store.collect(finished_before=None if age is None else time.time() - age, max_runs=runs)
-            kept = set(instance.get_run_ids())
+            left = instance.get_runs_count()
+            freed = _collect_values(instance, done.runs_deleted) if has_runs else 0
         except StoreError as error:
             raise Refusal(Exit.RUN_FAILED, str(error)) from error
         folder = Path(instance.storage_directory())
-        freed = collect_artifacts(folder, kept)
         parts = sweep(folder) if folder.is_dir() else 0
-    deleted = len(done.runs_deleted)
-    click.echo(f"Deleted {deleted} run{'' if deleted == 1 else 's'}; {len(kept)} left.")
+    click.echo(f"Deleted {_count(len(done.runs_deleted), 'run')}; {left} left.")
+    if done.runs_spared:
+        click.echo(
+            f"{_count(len(done.runs_spared), 'run')} that would be deleted stayed, as later runs take values from them."
+        )
     click.echo(f"The store went from {_size(done.bytes_before)} to {_size(done.bytes_after)}.")
-    click.echo(
-        f"Values of runs that are gone: {_size(freed)} freed; {parts} half-written file{'' if parts == 1 else 's'} removed."
-    )
+    click.echo(f"Values of runs that are gone: {_size(freed)} freed; {_count(parts, 'half-written file')} removed.")
+    if done.problem is not None:
+        click.echo(f"The store was not made smaller: {done.problem}", err=True)
+    if not has_runs:
+        # A store that was lost and made anew knows of no run: what was kept may be all that is left of them.
+        click.echo("The store has no runs; stored values were left alone.")
+
+
+def _collect_values(instance: DagsterInstance, deleted: Sequence[str]) -> int:
+    """Delete what the storage folder holds of runs that are gone; gives the bytes freed.
+
+    A folder that a setting names may be one for several instances, so there only what was deleted now is looked for.
+    """
+    folder = Path(instance.storage_directory())
+    if instance.settings.artifacts_dir is None:
+        return collect_artifacts(folder, instance.get_run_ids)
+    doomed = set(deleted)
+    return collect_artifacts(folder, lambda: {each.name for each in folder.iterdir()} - doomed)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _size(count: int) -> str:

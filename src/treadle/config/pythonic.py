@@ -308,12 +308,16 @@ def _member_of(info: FieldInfo, reading: _TypeReading) -> _Member:
         default = info.default
     elif isinstance(config_type, schema.Noneable):
         is_required = False
+    elif _bare(info.annotation) is dict:
+        is_required = True  # pydantic asks for a value, though an empty mapping would do
+    if default is None and isinstance(config_type, schema.Selector):
+        # config has no way to choose nothing: what is left out is None by pydantic's own default
+        default, is_required = ABSENT, False
     if isinstance(default, BaseModel) and isinstance(config_type, schema.Shape | schema.Permissive):
         config_type = _with_defaults(config_type, _plain(default))
     elif default is not ABSENT:
         as_config = _plain(default, discriminator)
-        is_choice = isinstance(config_type, schema.Selector) and default is not None
-        config_type = config_type if is_choice else _noneable(config_type)
+        config_type = config_type if isinstance(config_type, schema.Selector) else _noneable(config_type)
     extra = info.json_schema_extra
     is_secret = isinstance(extra, dict) and bool(extra.get("dagster__is_secret"))
     field = sugar.Field(config_type, as_config, is_required, info.description, is_secret)

@@ -14,7 +14,7 @@ import re
 import shutil
 import struct
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -276,14 +276,22 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def collect_artifacts(folder: Path, kept: Collection[str]) -> int:
-    """Delete the values of runs that are not among these; gives the bytes freed. Only folders named by a run id are touched."""
-    freed = 0
+def collect_artifacts(folder: Path, find_kept: Callable[[], Collection[str]]) -> int:
+    """Delete the values of runs that are not kept; gives the bytes freed. Only folders named by a run id are touched.
+
+    Which are kept is asked after the folder was looked at: a run is known before its first value is written, so one that
+    begins meanwhile loses nothing.
+    """
     if not folder.is_dir():
-        return freed
-    for place in folder.iterdir():
-        if _RUN_ID.fullmatch(place.name) and place.name not in kept and place.is_dir() and not place.is_symlink():
+        return 0
+    freed = 0
+    places = [each for each in folder.iterdir() if _RUN_ID.fullmatch(each.name)]
+    kept = set(find_kept())
+    for place in places:
+        if place.name not in kept and place.is_dir() and not place.is_symlink():
+            size = 0
             with contextlib.suppress(OSError):
-                freed += sum(path.lstat().st_size for path in place.rglob("*"))
+                size = sum(path.lstat().st_size for path in place.rglob("*"))
             shutil.rmtree(place, ignore_errors=True)
+            freed += 0 if place.exists() else size
     return freed

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, overload
 import msgspec
 
 from treadle import names
+from treadle.checks import check_optional
 from treadle.definitions.ports import InputMapping
-from treadle.definitions.tags import read_tags
+from treadle.definitions.tags import read_op_tags, read_tags
 from treadle.errors import (
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterInvariantViolationError,
     ParameterCheckError,
 )
+from treadle.outcomes import RetryPolicy
 
 # Of what is called: the inputs, and what a call gives to a type checker, which is the annotated value both in a test and
 # in a graph (call_types.pyi). Only a checker needs the defaults, which make a bare `OpDefinition` mean any op.
@@ -483,13 +485,16 @@ class Invocation(Generic[P, R_co]):
             composition.expect(made, self)
         return made
 
-    def alias(self, name: str) -> Invocation[P, R_co]:
-        """Place it under another name."""
+    def alias(self, name: str | None) -> Invocation[P, R_co]:
+        """Place it under another name; None leaves it the name that it has."""
+        if name is None:
+            return self._with()
         return self._with(given_alias=names.check_name(name, f'an alias of "{self.definition.name}"'))
 
     def tag(self, tags: Mapping[str, Any] | None) -> Invocation[P, R_co]:
         """Add tags to those of the definition."""
-        return self._with(tags={**self.tags, **read_tags(tags, f'"{self.name}"')})
+        read = read_tags if self.definition.is_graph else read_op_tags
+        return self._with(tags={**self.tags, **read(tags, f'"{self.name}"')})
 
     def with_hooks(self, hook_defs: Any) -> Invocation[P, R_co]:
         """Add hooks; on a graph they reach every op inside."""
@@ -497,6 +502,7 @@ class Invocation(Generic[P, R_co]):
 
     def with_retry_policy(self, retry_policy: Any) -> Invocation[P, R_co]:
         """Retry by this policy; on a graph it holds for the ops inside that have none of their own."""
+        check_optional(retry_policy, RetryPolicy, "retry_policy", f'with_retry_policy of "{self.name}"')
         return self._with(retry_policy=retry_policy)
 
     def to_job(self, **options: Any) -> JobDefinition:
@@ -548,7 +554,7 @@ class Composable(Generic[P, R_co]):
         """Called outside any graph body, under this name."""
         raise NotImplementedError
 
-    def alias(self, name: str) -> Invocation[P, R_co]:
+    def alias(self, name: str | None) -> Invocation[P, R_co]:
         """Place it under another name: `load.alias("load_planes")(...)`."""
         return Invocation(self).alias(name)
 

@@ -6,10 +6,11 @@ graph.py calls this once for each graph that is made. It reads definitions and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from treadle import names
+from treadle.checks import show
 from treadle.definitions.compose import (
     DependencyDefinition,
     DynamicCollectDependencyDefinition,
@@ -28,6 +29,11 @@ def check_edges(graph: GraphDefinition) -> None:
     """Raise DagsterInvalidDefinitionError, with the nearest valid names, where an end of an edge is not there."""
     for node_name, inputs in graph.dependencies.items():
         node = graph.node_dict[node_name]
+        if not isinstance(inputs, Mapping):
+            raise DagsterInvalidDefinitionError(
+                f'Graph "{graph.name}": the dependencies of "{node_name}" must be a dict of its inputs, such as {{"x": '
+                f'DependencyDefinition("load")}}; got {show(inputs)}.'
+            )
         for input_name, dependency in inputs.items():
             where = f'Graph "{graph.name}", input "{input_name}" of "{node_name}"'
             if input_name not in node.input_dict:
@@ -39,8 +45,14 @@ def check_edges(graph: GraphDefinition) -> None:
                 dependency, (DependencyDefinition, MultiDependencyDefinition, DynamicCollectDependencyDefinition)
             ):
                 raise DagsterInvalidDefinitionError(f"{where}: expected a DependencyDefinition, got {dependency!r}.")
-            for edge in dependency.get_node_dependencies():
+            edges = dependency.get_node_dependencies()
+            for edge in edges:
                 _check_end(graph, where, edge.node, edge.output)
+            if len(edges) > 1 and len({(edge.node, edge.output) for edge in edges}) < len(edges):
+                raise DagsterInvalidDefinitionError(
+                    f"{where}: Duplicate dependencies: an output stands twice in {[(e.node, e.output) for e in edges]}. To have "
+                    f"its value twice, let the op take it once and use it twice."
+                )
     for mapping in graph.output_mappings:
         where = f'Graph "{graph.name}", output "{mapping.graph_output_name}"'
         _check_end(graph, where, mapping.mapped_node_name, mapping.mapped_node_output_name)
@@ -64,6 +76,7 @@ def read_inputs(graph: GraphDefinition, declared: Sequence[InputDefinition] | No
     """A graph's inputs take what they do not declare (a type, a default) from where they go."""
     inputs: dict[str, InputDefinition] = {d.name: d for d in declared or ()}
     own_types = {name: port.dagster_type for name, port in inputs.items() if not port.dagster_type.is_any}
+    graph.declared_types = own_types
     mapped = set()
     for mapping in graph.input_mappings:
         name = mapping.graph_input_name

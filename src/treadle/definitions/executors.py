@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from treadle import introspect, names
 from treadle.config.mistakes import DagsterEvaluationErrorReason, EvaluationError, EvaluationErrorData
 from treadle.config.schema import StringSource
-from treadle.config.sugar import Field, Noneable, Permissive, ScalarUnion, Selector
+from treadle.config.sugar import Field, Map, Noneable, Permissive, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
 
@@ -56,6 +56,11 @@ MULTIPROCESS_SCHEMA = {
         description="How many steps with a tag may run at once.",
     ),
     "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+    "slots": Field(
+        Map(str, int),
+        default_value={},
+        description="How many slots of each name there are for the steps whose ops ask for them.",
+    ),
     "isolation": Field(
         str,
         default_value="worker",
@@ -93,8 +98,10 @@ DASK_SCHEMA = {
         default_value=None,
         description="How many steps may be with Dask at once; None: as many as the cluster has threads.",
     ),
-    "retries": RETRIES_FIELD,
-    "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+    **{
+        name: MULTIPROCESS_SCHEMA[name]
+        for name in ("retries", "tag_concurrency_limits", "step_dependency_config", "slots")
+    },
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 from treadle import introspect, names, types
+from treadle.checks import check_optional
 from treadle.definitions.compose import (
     Composable,
     Composition,
@@ -34,7 +35,8 @@ from treadle.definitions.ports import (
     OutputMapping,
     check_default,
 )
-from treadle.definitions.tags import read_tags
+from treadle.definitions.structure import DependencyStructure
+from treadle.definitions.tags import read_op_tags, read_tags
 from treadle.definitions.type_wiring import check_wiring
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.introspect import MISSING
@@ -93,6 +95,9 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
         self._contract = ConfigContract(schema)
         is_written_out = nodes is None
         if nodes is None:
+            what = f'graph "{name}"'
+            check_optional(node_defs, (list, tuple), "node_defs", what)
+            check_optional(dependencies, Mapping, "dependencies", what)
             nodes, dependencies = _place_nodes(name, node_defs or (), dependencies or {})
         self.node_dict: dict[str, Node] = dict(nodes)
         #: True where this graph or one inside it has a config mapping
@@ -105,6 +110,8 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
         self.input_mappings = list(input_mappings or ())
         self.output_mappings = list(output_mappings or ())
         check_edges(self)
+        #: of each input that says itself which type it is, rather than taking that of where it goes
+        self.declared_types: Mapping[str, DagsterType] = {}
         self.input_dict = read_inputs(self, input_defs)
         self.positional_inputs = tuple(self.input_dict)
         self.output_levels: dict[str, int] = {}
@@ -134,6 +141,11 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
     def nodes_in_topological_order(self) -> list[Node]:
         """The nodes so that each comes after those it needs; ties by name."""
         return [self.node_dict[name] for name in self._order]
+
+    @property
+    def dependency_structure(self) -> DependencyStructure:
+        """The edges, to be asked for from either end."""
+        return DependencyStructure(self.node_dict, self.dependencies)
 
     @property
     def input_defs(self) -> list[InputDefinition]:
@@ -188,6 +200,14 @@ class GraphDefinition(NamedConfigurable, Composable[P, R_co]):
     def node_def_named(self, name: str) -> Any:
         """What was placed under this name."""
         return self.node_named(name).definition
+
+    def input_def_named(self, name: str) -> InputDefinition:
+        """One input, by its name."""
+        return self.input_dict[name]
+
+    def output_def_named(self, name: str) -> OutputDefinition:
+        """One output, by its name."""
+        return self.output_dict[name]
 
     def has_input(self, name: str) -> bool:
         """True where there is an input of this name."""
@@ -280,10 +300,12 @@ def _place_nodes(
                 f"{names.nearest(invocation.name, definitions)} Node definitions: {sorted(definitions)}."
             )
         alias = invocation.alias or invocation.name
+        definition = definitions[invocation.name]
+        read = read_tags if definition.is_graph else read_op_tags
         nodes[alias] = Node(
             alias,
-            definitions[invocation.name],
-            invocation.tags,
+            definition,
+            read(invocation.tags, f'graph "{graph_name}", node "{alias}"'),
             frozenset(invocation.hook_defs),
             invocation.retry_policy,
         )

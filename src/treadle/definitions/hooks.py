@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from treadle.checks import check_optional
+from treadle.checks import check_optional, keys_of
 from treadle.contexts import HookContext
 from treadle.errors import CheckError, DagsterInvalidDefinitionError, DagsterInvalidInvocationError
 from treadle.events import DagsterEvent
@@ -52,7 +52,7 @@ class HookDefinition:
     ) -> None:
         self.name = check_key(name, "a hook")
         self.hook_fn = hook_fn
-        self.required_resource_keys = frozenset(required_resource_keys or ())
+        self.required_resource_keys = keys_of(required_resource_keys, "required_resource_keys", f'hook "{name}"')
         self.decorated_fn = decorated_fn
         self.runs_on_success = runs_on_success
 

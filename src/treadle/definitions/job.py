@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from treadle import later, names
-from treadle.checks import show
+from treadle.checks import check_optional, check_param, show
 from treadle.config.schema import AnyType, Map, Section
 from treadle.definitions import resources as resource_defs_module
 from treadle.definitions import subset, wiring
@@ -25,7 +25,7 @@ from treadle.definitions.io_managers import (
     default_job_io_manager,
     mem_io_manager,
 )
-from treadle.definitions.loggers import default_loggers
+from treadle.definitions.loggers import LoggerDefinition, default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY, read_metadata
 from treadle.definitions.requirements import describe_keeper, describe_loader, find_requirements
 from treadle.definitions.run_config import (
@@ -33,9 +33,11 @@ from treadle.definitions.run_config import (
     check_own_config,
     json_schema_of,
     read_run_config,
+    run_config_in_modern_words,
     run_config_schema,
     scaffold_of,
 )
+from treadle.definitions.structure import DependencyStructure
 from treadle.definitions.tags import read_tags
 from treadle.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.metadata import MetadataValue
@@ -84,17 +86,17 @@ class JobDefinition:
         self.whole_graph = graph_def
         self.graph = subset.select_graph(graph_def, list(op_selection)) if op_selection else graph_def
         self.name = names.check_name(name if name is not None else graph_def.name, "a job")
-        self.description = description if description is not None else graph_def.description
-        self._given_tags = tags
         what = f'job "{self.name}"'
+        self.description = _check(description, str, "description", what) or graph_def.description
+        self._given_tags = tags
         later.refuse_given(what, partitions_def=partitions_def, automation_condition=automation_condition)
         self.tags: dict[str, str] = {**graph_def._tags, **(read_tags(tags, what) if tags else {})}
         self._given_run_tags = read_tags(run_tags, what) if run_tags is not None else None
-        self.metadata: dict[str, MetadataValue] = read_metadata(metadata, what) if metadata else {}
+        self.metadata: dict[str, MetadataValue] = read_metadata(metadata, what)
         self.hook_defs = read_hooks(hooks or hook_defs or (), what)
         self.op_retry_policy = _check(op_retry_policy, RetryPolicy, "op_retry_policy", what)
         self._given_executor = _check(executor_def, ExecutorDefinition, "executor_def", what)
-        self._given_loggers = dict(logger_defs) if logger_defs is not None else None
+        self._given_loggers = _read_loggers(logger_defs, what)
         self._given_resources = dict(_check(resource_defs, Mapping, "resource_defs", what) or {})
         self.resource_defs = self._bind_resources()
         self._given_config = config
@@ -102,7 +104,7 @@ class JobDefinition:
         self.config_mapping = _read_mapping(config, what)
         #: config of the job's own, which holds where a run says nothing else; None where there is none
         self.run_config = None if config is None or self.config_mapping else read_run_config(config, what, "config")
-        self.input_values: dict[str, Any] = dict(input_values or {})
+        self.input_values: dict[str, Any] = dict(_check(input_values, Mapping, "input_values", what) or {})
         self.owners = names.check_owners(owners, what)
         self.wiring = wiring.wire(self.graph)
         _check_inputs(self)
@@ -140,12 +142,17 @@ class JobDefinition:
     @property
     def loggers(self) -> Mapping[str, Any]:
         """The loggers that run config may turn on."""
-        return self._given_loggers if self._given_loggers is not None else default_loggers()
+        return self._given_loggers or default_loggers()
 
     @property
     def has_specified_loggers(self) -> bool:
         """True where the job names its own loggers."""
         return self._given_loggers is not None
+
+    @property
+    def has_own_loggers(self) -> bool:
+        """True where there are loggers other than those of a job that names none."""
+        return bool(self._given_loggers)
 
     @property
     def run_tags(self) -> Mapping[str, str]:
@@ -166,6 +173,11 @@ class JobDefinition:
     def dependencies(self) -> Mapping[str, Mapping[str, Any]]:
         """The edges of the graph."""
         return self.graph.dependencies
+
+    @property
+    def dependency_structure(self) -> DependencyStructure:
+        """The edges of the graph, to be asked for from either end."""
+        return self.graph.dependency_structure
 
     @property
     def node_defs(self) -> list[Any]:
@@ -256,8 +268,10 @@ class JobDefinition:
 
     @property
     def resolved_op_selection(self) -> frozenset[str] | None:
-        """Names of the top-level nodes that the selection means; None for a whole job."""
-        return frozenset(self.graph.node_dict) if self.op_selection is not None else None
+        """The nodes that the selection means, those inside graphs by dotted paths; None for a whole job."""
+        if self.op_selection is None:
+            return None
+        return subset.resolve_selection(self.whole_graph, sorted(self.op_selection))
 
     @property
     def op_selection_data(self) -> JobDefinition | None:
@@ -306,6 +320,23 @@ class JobDefinition:
         """A job with these resources; where a key is there already, the new one wins."""
         return self._with(resource_defs={**self._given_resources, **resource_defs})
 
+    def with_run_config(self, run_config: Any) -> JobDefinition:
+        """A job with config of its own that is this one's with `run_config` over it, key by key down to single values.
+
+        `config=` and a run's own config, in contrast, replace the whole entry of an op or resource. Raises
+        DagsterInvalidConfigError for what cannot be right, DagsterInvariantViolationError for a job with a config mapping.
+        """
+        from treadle.config_files import merge  # reading files is nothing that a job needs otherwise
+
+        what = f'job "{self.name}"'
+        if self.config_mapping is not None:
+            raise DagsterInvariantViolationError(
+                f"with_run_config: {what} has a config mapping, which makes its whole run config. Give run_config to the run, or "
+                f"use the job of the graph without the mapping."
+            )
+        own = run_config_in_modern_words(self.run_config or {}, self)
+        return self._with(config=merge(own, run_config_in_modern_words(read_run_config(run_config, what), self)))
+
     def with_metadata(self, metadata: Mapping[str, Any]) -> JobDefinition:
         """A job with other metadata."""
         return self._with(metadata=metadata)
@@ -347,7 +378,9 @@ class JobDefinition:
         return api.execute_in_process(
             self,
             run_config,
-            api.RunOptions(instance, op_selection, run_id, input_values, tags, resources, partition_key),
+            api.RunOptions(
+                instance, op_selection, run_id, input_values, tags, resources, partition_key, asset_selection
+            ),
             raise_on_error=raise_on_error,
         )
 
@@ -359,6 +392,13 @@ def _check(value: Any, kind: Any, parameter: str, what: str) -> Any:
     if value is not None and not isinstance(value, kind):
         raise ParameterCheckError(f'{what}: Param "{parameter}" is not a {kind.__name__}. Got {value!r}.')
     return value
+
+
+def _read_loggers(given: Mapping[str, Any] | None, what: str) -> dict[str, LoggerDefinition] | None:
+    check_optional(given, Mapping, "logger_defs", what)
+    for key, value in (given or {}).items():
+        check_param(value, LoggerDefinition, f"logger_defs[{key!r}]", what, "Make one with @logger.")
+    return None if given is None else dict(given)
 
 
 def _read_mapping(config: Any, what: str) -> ConfigMapping | None:

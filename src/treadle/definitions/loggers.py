@@ -20,7 +20,7 @@ from treadle.introspect import MISSING, read_docstring, read_signature
 from treadle.io_contexts import EPHEMERAL_RUN_ID
 from treadle.logs import console_logger, json_logger
 
-LoggerFunction = Callable[[InitLoggerContext], logging.Logger]
+LoggerFunction = Callable[[InitLoggerContext], logging.Logger] | Callable[[], logging.Logger]
 
 
 class LoggerDefinition(AnonymousConfigurable):
@@ -34,8 +34,8 @@ class LoggerDefinition(AnonymousConfigurable):
                 f'Param "logger_fn" is not callable. Got {logger_fn!r} (a {type(logger_fn).__name__}); a logger is '
                 f"made by a function of (init_context) that returns a logging.Logger."
             )
-        _check_parameters(logger_fn)
-        self.logger_fn = logger_fn
+        self.logger_fn: Callable[..., logging.Logger] = logger_fn
+        self._takes_context = _takes_context(logger_fn)
         self.description = description
         self._contract = ConfigContract(config_schema)
 
@@ -44,7 +44,7 @@ class LoggerDefinition(AnonymousConfigurable):
 
         Raises what the user's function raises.
         """
-        made = self.logger_fn(context)
+        made = self._call(context)
         if not callable(getattr(made, "log", None)):
             raise CheckError(
                 f'Logger "{key}": the logger function returned {made!r} (a {type(made).__name__}). It must return a '
@@ -57,13 +57,18 @@ class LoggerDefinition(AnonymousConfigurable):
 
         Raises DagsterInvalidConfigError for config that does not fit.
         """
-        _, context = pick_context("logger", self.logger_fn, args, kwargs)
+        takes_context, context = pick_context("logger", self.logger_fn, args, kwargs)
+        if not takes_context:
+            return self.logger_fn()
         advice = "Make one with build_init_logger_context(), or pass None."
         check_optional(context, InitLoggerContext, "init_context", self.kind, advice)
         if context is None:
             context = InitLoggerContext(run_id=EPHEMERAL_RUN_ID)
         config = self.process_config(context.logger_config)
         return self.logger_fn(InitLoggerContext(config, self, context.job_def, context.run_id))
+
+    def _call(self, context: InitLoggerContext) -> logging.Logger:
+        return self.logger_fn(context) if self._takes_context else self.logger_fn()
 
 
 @overload
@@ -73,7 +78,7 @@ def logger(config_schema: Any = ..., description: str | None = ...) -> Callable[
 def logger(
     config_schema: Any = None, description: str | None = None
 ) -> LoggerDefinition | Callable[[LoggerFunction], LoggerDefinition]:
-    """Decorate a function of `(init_context: InitLoggerContext)` that returns a `logging.Logger`."""
+    """Decorate a function of `(init_context: InitLoggerContext)`, or of nothing, that returns a `logging.Logger`."""
 
     def decorate(fn: LoggerFunction) -> LoggerDefinition:
         return LoggerDefinition(fn, schema, description or read_docstring(fn))
@@ -85,18 +90,20 @@ def logger(
     return decorate
 
 
-def _check_parameters(fn: Callable[..., Any]) -> None:
+def _takes_context(fn: Callable[..., Any]) -> bool:
+    """False for a function of nothing; DagsterInvalidDefinitionError for one that cannot be called with a context alone."""
     try:
         signature = read_signature(fn)
     except (TypeError, ValueError):  # a callable that does not tell its parameters
-        return
+        return True
     positional = [p for p in signature.parameters if not p.is_keyword_only]
     required = [p for p in signature.parameters if p.default is MISSING]
-    if not (positional or signature.has_varargs) or any(p not in positional[:1] for p in required):
-        found = ", ".join(p.name for p in signature.parameters) or "none"
+    if any(p not in positional[:1] for p in required):
         raise DagsterInvalidDefinitionError(
-            f"Logger function '{signature.name}' must take one positional argument, the context; it takes: {found}."
+            f"Logger function '{signature.name}' must take one positional argument, the context, or none; it takes: "
+            f"{', '.join(p.name for p in signature.parameters)}."
         )
+    return bool(positional or signature.has_varargs)
 
 
 _CONSOLE_SCHEMA = {

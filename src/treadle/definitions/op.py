@@ -12,20 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, overload
 
 from treadle import introspect, names
+from treadle.checks import check_optional, keys_of
 from treadle.definitions.compose import Composable, P, R_co
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
+from treadle.definitions.demands import read_demands
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
-from treadle.definitions.tags import read_tags
+from treadle.definitions.tags import read_op_tags
 from treadle.docstrings import read_descriptions
 from treadle.errors import (
     DagsterInvalidConfigDefinitionError,
     DagsterInvalidDefinitionError,
+    DagsterInvalidPythonicConfigDefinitionError,
     DagsterInvariantViolationError,
     ParameterCheckError,
 )
 from treadle.introspect import MISSING, Signature
-from treadle.outcomes import DynamicOutput, Output, RetryPolicy
+from treadle.outcomes import Demands, DynamicOutput, Output, RetryPolicy
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,15 +81,20 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         input_defs: Sequence[InputDefinition] | None = None,
         output_defs: Sequence[OutputDefinition] | None = None,
         resume: str = "retry",
+        demands: Demands | None = None,
     ) -> None:
         self.name = names.check_name(name, "an op")
+        check_optional(description, str, "description", f'op "{name}"')
+        check_optional(version, str, "version", f'op "{name}"')
         self.compute_fn = compute_fn
         self.description = description
         self.version = code_version if code_version is not None else version
-        self.retry_policy = _check_retry_policy(retry_policy, self.name)
+        check_optional(retry_policy, RetryPolicy, "retry_policy", f'op "{name}"', "Write RetryPolicy(max_retries=...).")
+        self.retry_policy = retry_policy
         #: whether an attempt whose process died may be followed by another when the run is resumed
         self.is_repeatable = _check_resume(resume, self.name) == "retry"
-        self._tags = read_tags(tags, f'op "{name}"') if tags else {}
+        self.demands = demands
+        self._tags = read_op_tags(tags, f'op "{name}"') if tags else {}
         self.pool = names.check_pool(pool, self._tags.get("dagster/concurrency_key"), f'op "{name}"')
         #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
         self.signature = signature
@@ -194,7 +202,17 @@ class _CallShape:
         for index, parameter in enumerate(signature.parameters):
             if index == 0 and parameter.name in CONTEXT_NAMES:
                 self.context_name = parameter.name
-            elif parameter.name == "config" and parameter.annotation is not MISSING:
+            elif parameter.name == "context":
+                raise DagsterInvalidDefinitionError(
+                    f'@op "{op_name}": the parameter "context" gets the context of the step only where it stands first, and is '
+                    f"not a valid name for an input. Put it first, or call it otherwise."
+                )
+            elif parameter.name == "config":
+                if parameter.annotation is MISSING:
+                    raise DagsterInvalidPythonicConfigDefinitionError(
+                        f'@op "{op_name}": the parameter "config" needs an annotation that says what the config is, such as a '
+                        f"Config class. To read a config_schema take the context, and ask for context.op_config."
+                    )
                 self.has_config_param = True
                 self.config_class = parameter.annotation
             elif is_resource_annotation(parameter.annotation):
@@ -286,7 +304,7 @@ def _read_outputs(
     returns = signature.returns if signature is not None else MISSING
     described = f'op "{op_name}"'
     told = None  # a docstring tells of one output
-    if signature is not None and (outs is None or isinstance(outs, Out) or len(outs) == 1):
+    if signature is not None and (not isinstance(outs, collections.abc.Mapping) or len(outs) == 1):
         told = read_descriptions(signature.docstring).returns
     if outs is None or isinstance(outs, Out):
         port, annotation = _described(described, _single_output, outs, returns)
@@ -428,21 +446,7 @@ def _read_contract(op_name: str, config_schema: Any, call: _CallShape) -> Config
 def _read_resource_keys(keys: Any, op_name: str, call: _CallShape) -> frozenset[str]:
     if keys is None:
         return frozenset(call.resource_params) if call.resource_params else _NO_KEYS
-    if not isinstance(keys, (set, frozenset)) or not all(isinstance(key, str) for key in keys):
-        raise ParameterCheckError(
-            f'Op "{op_name}": Param "required_resource_keys" is not a set of str. Got {keys!r}. Write {{"database"}} for '
-            f"the resource database."
-        )
-    return frozenset(keys) | frozenset(call.resource_params)
-
-
-def _check_retry_policy(policy: Any, op_name: str) -> RetryPolicy | None:
-    if policy is not None and not isinstance(policy, RetryPolicy):
-        raise ParameterCheckError(
-            f'Op "{op_name}": Param "retry_policy" is not a RetryPolicy. Got {policy!r}. Write '
-            f"RetryPolicy(max_retries=...)."
-        )
-    return policy
+    return keys_of(keys, "required_resource_keys", f'op "{op_name}"') | frozenset(call.resource_params)
 
 
 def _check_resume(resume: object, op_name: str) -> object:
@@ -515,6 +519,9 @@ def op(
     input_defs: Sequence[InputDefinition] | None = None,
     output_defs: Sequence[OutputDefinition] | None = None,
     resume: Literal["retry", "fail"] = "retry",
+    timeout: float | str | None = None,
+    memory_limit: int | str | None = None,
+    slots: Mapping[str, int] | None = None,
 ) -> Any:
     """Make an op of a function.
 
@@ -526,6 +533,10 @@ def op(
     `config` in the run config must look like. `retry_policy` says how often and when a failed attempt is tried again.
     `resume="fail"` is for an op that must not be begun twice: where its process dies in the middle, the step has failed
     when the run is resumed; otherwise it is then tried again.
+
+    `timeout` (seconds, or "90 min") and `memory_limit` (bytes, or "2 GB") bound an attempt in a process of its own: beyond
+    them the process is ended, and the attempt has failed. `slots={"gpu": 2}`: so many of the slots that the executor's
+    config gives the run are taken while the step runs.
 
     Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
     """
@@ -554,6 +565,7 @@ def op(
             signature=signature,
             output_defs=output_defs,
             resume=resume,
+            demands=read_demands(name or signature.name, timeout, memory_limit, slots),
         )
         made.__name__ = getattr(fn, "__name__", made.name)  # type: ignore[attr-defined]
         made.__doc__ = made.description

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from treadle import names, types
-from treadle.errors import DagsterInvalidDefinitionError
+from treadle.checks import check_optional, check_param
+from treadle.errors import DagsterInvalidDefinitionError, DagsterInvalidMetadata
 from treadle.introspect import MISSING
 from treadle.metadata import MetadataValue, normalize_metadata
 
@@ -174,6 +175,9 @@ class In(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _resolve_type(self)
+        check_optional(self.description, str, "description", "In")
+        check_optional(self.metadata, Mapping, "metadata", "In")
+        check_optional(self.input_manager_key, str, "input_manager_key", "In")
 
     def to_definition(
         self, name: str, annotation: Any = MISSING, default: Any = MISSING, description: str | None = None
@@ -205,6 +209,10 @@ class Out(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _resolve_type(self)
+        check_optional(self.description, str, "description", "Out")
+        check_param(self.is_required, bool, "is_required", "Out")
+        check_optional(self.metadata, Mapping, "metadata", "Out")
+        check_optional(self.io_manager_key, str, "io_manager_key", "Out")
         if self.io_manager_key is None:
             msgspec.structs.force_setattr(self, "io_manager_key", DEFAULT_IO_MANAGER_KEY)
 
@@ -296,7 +304,8 @@ class OutputMapping(msgspec.Struct, frozen=True):
 
 def read_metadata(metadata: Mapping[str, Any] | None, what: str) -> dict[str, MetadataValue]:
     """Normalise metadata of a definition; the error names `what`."""
+    check_optional(metadata, Mapping, "metadata", what)
     try:
         return dict(normalize_metadata(metadata or {}))
-    except Exception as error:
-        raise DagsterInvalidDefinitionError(f"{what}: {error}") from error
+    except DagsterInvalidMetadata as error:
+        raise DagsterInvalidMetadata(f"{what}: {error}") from error

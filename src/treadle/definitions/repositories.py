@@ -175,6 +175,11 @@ class Shared:
         return job
 
 
+def table_of(job: JobDefinition) -> JobTable:
+    """A table with one job in it, as it is."""
+    return JobTable({job.name: job}, Shared({}, None, None))
+
+
 def _unknown_job(name: object, known: Iterable[str]) -> DagsterInvariantViolationError:
     known = list(known)
     found = ", ".join(f"'{each}'" for each in known) or "no job"

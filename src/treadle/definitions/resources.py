@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GeneratorType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, overload
 
-from treadle.checks import check_optional
+from treadle.checks import check_optional, keys_of
 from treadle.contexts import InitResourceContext
 from treadle.definitions.configured import AnonymousConfigurable, ConfigContract, is_decorated_function, pick_context
 from treadle.definitions.invoke import EventLoop
@@ -79,7 +79,7 @@ class ResourceDefinition(AnonymousConfigurable):
             )
         self.resource_fn = resource_fn
         self.description = description
-        self.required_resource_keys = _read_keys(required_resource_keys)
+        self.required_resource_keys = keys_of(required_resource_keys, "required_resource_keys", "a resource")
         self.version = version
         self.takes_context = _takes_context(resource_fn)
         self._contract = ConfigContract(config_schema)
@@ -249,16 +249,6 @@ def _takes_context(fn: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return True
     return signature.has_varargs or any(not p.is_keyword_only for p in signature.parameters)
-
-
-def _read_keys(keys: Iterable[str] | None) -> frozenset[str]:
-    found = frozenset(keys or ()) if not isinstance(keys, str) else None
-    if found is None or not all(isinstance(key, str) for key in found):
-        raise ParameterCheckError(
-            f'A resource: Param "required_resource_keys" is not a set of str. Got {keys!r}. Write {{"database"}} for the '
-            f"resource database."
-        )
-    return found
 
 
 class Values(dict[str, Any]):

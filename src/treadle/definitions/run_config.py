@@ -539,8 +539,12 @@ def own_config(job: JobDefinition) -> dict[str, Any]:
     """The config that a job was made with: what holds for each entry of a section that run config does not have."""
     if not job.run_config:
         return {}
-    modern = _drop_unselected(_modern_execution(job.run_config, job), job)
-    return {OPS if key in OPS_KEYS else key: value for key, value in modern.items()}
+    return run_config_in_modern_words(_drop_unselected(dict(job.run_config), job), job)
+
+
+def run_config_in_modern_words(raw: Mapping[str, Any], job: JobDefinition) -> dict[str, Any]:
+    """A whole run config, its ops under `ops` and its executor where it stands today."""
+    return {OPS if key in OPS_KEYS else key: value for key, value in _modern_execution(raw, job).items()}
 
 
 def check_own_config(job: JobDefinition) -> None:

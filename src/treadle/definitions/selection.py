@@ -68,7 +68,7 @@ def select(clauses: Sequence[str], upstream: Adjacency, what: str = "ops") -> se
             selected |= _reach(clause.name, downstream, clause.depth_down)
     if unknown:
         raise DagsterInvalidSubsetError(
-            f"No qualified {what} to execute found for {list(clauses)}: nothing is named "
+            f"No qualified {what} to execute found for {what[:-1]}_selection={list(clauses)}: nothing is named "
             f"{', '.join(map(repr, unknown))}.{hints} There are: {sorted(upstream)}."
         )
     return selected
@@ -96,6 +96,11 @@ class Selection:
     def names(self) -> set[str]:
         """The nodes of which something is wanted."""
         return self.whole | self.parts.keys()
+
+    @property
+    def paths(self) -> set[str]:
+        """What is wanted, whole nodes by name and parts of graphs by dotted paths."""
+        return self.whole | {f"{outer}.{inner}" for outer, part in self.parts.items() for inner in part.paths}
 
 
 def split(clauses: Sequence[str], upstream: Adjacency) -> Selection:

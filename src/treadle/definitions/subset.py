@@ -39,6 +39,11 @@ def select_graph(graph: GraphDefinition, clauses: Sequence[str]) -> GraphDefinit
         ) from error
 
 
+def resolve_selection(graph: GraphDefinition, clauses: Sequence[str]) -> frozenset[str]:
+    """What a selection means: names of nodes, and dotted paths where only parts of a graph inside are wanted."""
+    return frozenset(selection.split(clauses, upstream_of(graph)).paths)
+
+
 def upstream_of(graph: GraphDefinition) -> dict[str, list[str]]:
     """For every node of a graph the nodes directly above it."""
     return {
@@ -72,7 +77,7 @@ def _cut(graph: GraphDefinition, wanted: Selection) -> GraphDefinition:
         tags=graph.tags,
         input_defs=[d for d in graph.input_defs if any(_is_kept(nodes, m) for m in _mappings_of(graph, d.name))],
     )
-    cut.whole, cut._contract = graph.whole or graph, graph._contract
+    cut.whole, cut._contract, cut.declared_types = graph.whole or graph, graph._contract, graph.declared_types
     return cut
 
 

@@ -1,6 +1,7 @@
 """Tags of ops, graphs, jobs and runs: what a user gave, as text.
 
-Every definition that takes tags reads them here, once, when it is made. What a tag means is no business of this module.
+Every definition that takes tags reads them here, once, when it is made. Of what tags mean only the priority is known
+here, so that a wrong one is told where it is written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import Any
 
 import msgspec
 
+from treadle.checks import check_optional
 from treadle.errors import DagsterInvalidDefinitionError
+
+#: of an op: which of the steps that are ready starts first
+PRIORITY_TAG = "dagster/priority"
 
 #: an optional prefix (with a leading dot it is hidden), a slash, and the name
 _TAG_KEY = re.compile(r"(\.?[A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}(/[A-Za-z0-9_.-]{1,63})*")
@@ -30,6 +35,7 @@ def _outside() -> int:
 def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
     """Tags as text; what is not a str becomes JSON. DagsterInvalidDefinitionError for what JSON cannot hold."""
     made: dict[str, str] = {}
+    check_optional(tags, Mapping, "tags", what, 'Write {"team": "data"}.')
     odd = [key for key in tags or () if not _TAG_KEY.fullmatch(str(key))]
     if odd:
         warnings.warn(
@@ -52,3 +58,23 @@ def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
                 f"{type(value).__name__})."
             ) from None
     return made
+
+
+def read_op_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
+    """Tags of an op. DagsterInvalidDefinitionError also for a priority that is not a whole number."""
+    made = read_tags(tags, what)
+    priority_of(made, what)
+    return made
+
+
+def priority_of(tags: Mapping[str, str], what: str) -> int:
+    """The priority that the tags of an op ask for. DagsterInvalidDefinitionError where it is not a whole number."""
+    text = tags.get(PRIORITY_TAG)
+    if text is None:
+        return 0
+    try:
+        return int(text)
+    except ValueError:
+        raise DagsterInvalidDefinitionError(
+            f'Tags of {what}: {PRIORITY_TAG} must be a whole number as text, such as "5" or "-1"; got {text!r}.'
+        ) from None

@@ -40,6 +40,8 @@ class WiredInput(msgspec.Struct, frozen=True, gc=False):
 
     kind: str
     wires: tuple[Wire | str, ...] = ()
+    #: path and input of each graph that the value comes in by and that says itself of which type it is
+    declared: tuple[tuple[str, Any], ...] = ()
 
     def members(self, handles: list[Any]) -> list[Any]:
         """What a fan-in is put together of, in its order: these handles of outputs, and names of inputs of the job.
@@ -99,17 +101,21 @@ class _Surroundings(msgspec.Struct):
     inputs: Mapping[str, WiredInput | None]
     hooks: frozenset[Any]
     retry_policy: Any
+    #: every op and graph of the job by the name of its definition
+    definitions: dict[str, Any]
 
 
 def wire(graph: GraphDefinition) -> Wiring:
-    """Flatten a graph, once. Raises DagsterInvalidDefinitionError where an op hangs below two unrelated fan-outs."""
+    """Flatten a graph, once.
+
+    Raises DagsterInvalidDefinitionError where an op hangs below two unrelated fan-outs, or two definitions have one name.
+    """
     if graph.wiring is not None:
         known: Wiring = graph.wiring
         return known
     ops: dict[str, WiredOp] = {}
-    top = _Surroundings(
-        "", None, {name: WiredInput("job_input", (name,)) for name in graph.input_dict}, frozenset(), None
-    )
+    given = {name: WiredInput("job_input", (name,), _declared(graph, "", name)) for name in graph.input_dict}
+    top = _Surroundings("", None, given, frozenset(), None, {})
     outputs = _wire_graph(graph, top, ops)
     made = Wiring(_sort(ops), outputs, tuple(_find_valueless(ops)))
     graph.wiring = made
@@ -141,20 +147,54 @@ def _wire_graph(graph: GraphDefinition, around: _Surroundings, ops: dict[str, Wi
             for input_name in node.definition.input_dict
         }
         path = around.prefix + name
+        _check_name(node.definition, path, around.definitions)
         handle = NodeHandle(name, around.handle)
         hooks = around.hooks | node.hook_defs if node.hook_defs or around.hooks else around.hooks
         if node.definition.is_graph:
-            given = {name: source or WiredInput("config", (path, name)) for name, source in inputs.items()}
-            inside = _Surroundings(path + ".", handle, given, hooks, node.retry_policy or around.retry_policy)
+            given = {name: _enter_graph(node.definition, path, name, source) for name, source in inputs.items()}
+            retry_policy = node.retry_policy or around.retry_policy
+            inside = _Surroundings(path + ".", handle, given, hooks, retry_policy, around.definitions)
             for output_name, origin in _wire_graph(node.definition, inside, ops).items():
                 produced[name, output_name] = origin
             continue
         retry_policy = node.retry_policy or node.definition.retry_policy or around.retry_policy
-        scope = _scope(path, inputs, ops)
+        scope = _scope(path, inputs, ops, around)
         ops[path] = WiredOp(path, handle, node, node.definition, inputs, scope, hooks, retry_policy)
         for output_name, port in node.definition.output_dict.items():
             produced[name, output_name] = Wire(path, output_name, port.is_dynamic)
     return {m.graph_output_name: produced[m.mapped_node_name, m.mapped_node_output_name] for m in graph.output_mappings}
+
+
+def _enter_graph(graph: GraphDefinition, path: str, name: str, source: WiredInput | None) -> WiredInput:
+    """Where an input of a graph inside the job comes from, as those that take it see it."""
+    declared = _declared(graph, path, name)
+    if source is None:
+        return WiredInput("config", (path, name), declared)
+    return WiredInput(source.kind, source.wires, source.declared + declared) if declared else source
+
+
+def _declared(graph: GraphDefinition, path: str, name: str) -> tuple[tuple[str, Any], ...]:
+    # a type that needs resources is checked where an op asks for them
+    declared = graph.declared_types.get(name)
+    if declared is None or declared.is_nothing or declared.required_resource_keys:
+        return ()
+    return ((path, graph.input_dict[name]),)
+
+
+def _check_name(definition: Any, path: str, known: dict[str, Any]) -> None:
+    """Refuse a second op or graph of one name, wherever it stands: what an event or message names must be one thing."""
+    first = known.setdefault(definition.name, definition)
+    if first is not definition and _whole(first) is not _whole(definition):
+        raise DagsterInvalidDefinitionError(
+            f'Detected conflicting node definitions with the same name "{definition.name}": the node "{path}" is made of '
+            f"another {definition.kind_name} than the {first.kind_name} of this name that stands elsewhere in the job. Give one "
+            f"of them another name (name=... in its decorator), or use one object in both places."
+        )
+
+
+def _whole(definition: Any) -> Any:
+    """A definition before a selection: graphs are cut down each where it is placed, but are one graph still."""
+    return (definition.is_graph and definition.whole) or definition
 
 
 def _wire_input(
@@ -189,7 +229,10 @@ def _wire_input(
     return WiredInput("list", tuple(wires))
 
 
-def _scope(path: str, inputs: Mapping[str, WiredInput | None], ops: Mapping[str, WiredOp]) -> tuple[Wire, ...]:
+def _scope(
+    path: str, inputs: Mapping[str, WiredInput | None], ops: Mapping[str, WiredOp], around: _Surroundings
+) -> tuple[Wire, ...]:
+    """The dynamic outputs that an op with these inputs is below, outermost first."""
     longest: tuple[Wire, ...] = ()
     for input_name, source in inputs.items():
         if source is None:
@@ -216,15 +259,39 @@ def _scope(path: str, inputs: Mapping[str, WiredInput | None], ops: Mapping[str,
             if not scope or scope == longest[: len(scope)]:
                 continue
             if longest != scope[: len(longest)]:
-                raise DagsterInvalidDefinitionError(
-                    f'Op "{path}" cannot be downstream of more than one dynamic output: it is below '
-                    f'"{longest[-1].path}" (output "{longest[-1].output}") and "{scope[-1].path}" (output '
-                    f'"{scope[-1].output}"), and nothing says which branch of one goes with which of the other. '
-                    f"Collect one of them, or put the second fan-out inside the map of the first and let its op take a "
-                    f"value of the branch."
-                )
+                raise _unrelated(path, longest[-1], scope[-1], ops, around)
             longest = scope
     return longest
+
+
+def _unrelated(
+    path: str, one: Wire, other: Wire, ops: Mapping[str, WiredOp], around: _Surroundings
+) -> DagsterInvalidDefinitionError:
+    """What to say of an op below two fan-outs; where one stands outside of the op's graph, by which input it comes in."""
+    for outer, inner in ((one, other), (other, one)):
+        if outer.path.startswith(around.prefix) or not inner.path.startswith(around.prefix):
+            continue
+        inputs = (name for name, source in around.inputs.items() if source and _is_below(outer, source, ops))
+        for name in inputs:
+            return DagsterInvalidDefinitionError(
+                f'The graph "{around.handle}" cannot be downstream of dynamic output "{outer.path}:{outer.output}" since input '
+                f'"{name}" maps to a node that is already downstream of another dynamic output: "{path}" is below '
+                f'"{inner.path}:{inner.output}", too. {_ADVICE}'
+            )
+    return DagsterInvalidDefinitionError(
+        f'Op "{path}" cannot be downstream of more than one dynamic output: it is below "{one.path}" (output "{one.output}") '
+        f'and "{other.path}" (output "{other.output}"). {_ADVICE}'
+    )
+
+
+def _is_below(fan_out: Wire, source: WiredInput, ops: Mapping[str, WiredOp]) -> bool:
+    return any(isinstance(wire, Wire) and (wire == fan_out or fan_out in ops[wire.path].scope) for wire in source.wires)
+
+
+_ADVICE = (
+    "Nothing says which branch of one goes with which of the other. Collect one of them, or put the second fan-out inside the "
+    "map of the first and let its op take a value of the branch."
+)
 
 
 def upstream_paths(op: WiredOp) -> Iterator[str]:

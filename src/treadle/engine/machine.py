@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from treadle.engine.limits import Limits
 from treadle.events import DagsterEvent, DagsterEventType, StepOutputHandle
 from treadle.plan.model import (
     NO_PAST,
@@ -122,7 +123,7 @@ _SKIPPED = _T.STEP_SKIPPED.value
 class Machine:
     """One run's progress.
 
-    `limit` is the number of steps that may run at once, None for any. With `stops_at_failure` the first failed step
+    `limit` is the number of steps that may run at once, None for any; `limits` says which may run beside which. With `stops_at_failure` the first failed step
     ends the run: what runs is let finish, nothing more is started. `past` says which steps this run is to run at all,
     and what its parent runs know of the others. Without `needs_success` a step may use what a step had yielded that failed.
     """
@@ -135,8 +136,10 @@ class Machine:
         stops_at_failure: bool = False,
         past: Past = NO_PAST,
         needs_success: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         self.plan = plan
+        self.limits = limits
         self.past = past
         self.limit = limit
         self.stops_at_failure = stops_at_failure
@@ -292,6 +295,8 @@ class Machine:
         self._go(track, RUNNING)
         track.attempts += 1
         self.running.add(track.key)
+        if self.limits is not None:
+            self.limits.occupy(track.step.path)
 
     # -- events
 
@@ -311,12 +316,12 @@ class Machine:
 
     def _on_success(self, track: Track, event: DagsterEvent) -> list[Command]:
         self._go(track, SUCCEEDED)
-        self.running.discard(track.key)
+        self._leave(track)
         return self._ended(track, self._expand_all(track) if self._below else ())
 
     def _on_failure(self, track: Track, event: DagsterEvent) -> list[Command]:
         self._go(track, FAILED)
-        self.running.discard(track.key)
+        self._leave(track)
         self.failed.append(track.key)
         if self.stops_at_failure:
             self.is_stopped = True
@@ -325,7 +330,7 @@ class Machine:
 
     def _on_up_for_retry(self, track: Track, event: DagsterEvent) -> list[Command]:
         self._go(track, RETRYING)
-        self.running.discard(track.key)
+        self._leave(track)
         self.retrying.add(track.key)
         payload: Any = event.event_specific_data
         track.interruptions += payload.is_interruption
@@ -346,6 +351,13 @@ class Machine:
         if to not in _ALLOWED.get(track.state, ()):
             raise InvalidTransition(track, to)
         track.state = to
+
+    def _leave(self, track: Track) -> None:
+        """It runs no more, and what it had taken is free."""
+        self.running.discard(track.key)
+        if self.limits is not None:
+            for key in self.limits.give_back(track.step.path):
+                self._push(self.tracks[key])
 
     def _push(self, track: Track) -> None:
         self._sequence += 1
@@ -395,6 +407,8 @@ class Machine:
             track = self.tracks[heapq.heappop(self._ready)[2]]
             if track.state != READY:
                 continue  # recalled: it was begun, so this place in the queue is not its own
+            if self.limits is not None and not self.limits.take(track.key, track.step.path):
+                continue  # it waits there
             self._go(track, RUNNING)
             track.attempts += 1
             self.running.add(track.key)

@@ -15,7 +15,7 @@ from treadle.engine.workplace import Workplace
 from treadle.errors import error_info
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
-from treadle.payloads import EngineEventData
+from treadle.payloads import TEARDOWN_KEY, EngineEventData
 
 _T = DagsterEventType
 
@@ -66,7 +66,7 @@ class StepResources:
             yield self._event(
                 _T.ENGINE_EVENT,
                 f"Teardown of resources [{key}] failed: {type(error).__name__}: {error}",
-                EngineEventData(error=error_info(error)),
+                EngineEventData({TEARDOWN_KEY: MetadataValue.text(key)}, error=error_info(error)),
             )
 
     def _init_context(self, key: str, **given: Any) -> InitResourceContext:

@@ -15,6 +15,7 @@ from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
+from treadle.engine import usage
 from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
     DagsterError,
@@ -90,7 +91,7 @@ class Attempt:
     """One try at a step."""
 
     __slots__ = (
-        "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
+        "before", "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
     )  # fmt: skip
 
     def __init__(self, place: Workplace, bench: Bench, order: Launch) -> None:
@@ -122,12 +123,13 @@ class Attempt:
         else:
             text = f'Started re-execution (attempt # {self.order.attempt}) of step "{stamp.step_key}".'
             yield stamp.event(_RESTARTED, None, text)
+        self.before = usage.read()
         started = perf_counter()
         try:
             if self.bench.inputs:
                 yield from self._load_inputs()
             yield from self._compute()
-            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000))
+            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000, usage.since(self.before)))
             error = None
         except GeneratorExit:
             raise
@@ -168,6 +170,8 @@ class Attempt:
             self.values[name] = found
         for port, _wired, _manager in self.bench.inputs:
             verdict = self._check(port, self.values[port.name], place)
+            if verdict.success and port.name in self.bench.declared:
+                port, verdict = self._check_declared(port, verdict)
             yield self.stamp.event(_INPUT, StepInputData(port.name, verdict, port.dagster_type.display_name))
             if not verdict.success:
                 raise _type_check_error(self.stamp.step_key, "input", port, verdict)
@@ -486,6 +490,16 @@ class Attempt:
         self.boundary = None
         return TypeCheckData(verdict.success, port.name, verdict.description, verdict.metadata)
 
+    def _check_declared(self, port: Any, verdict: TypeCheckData) -> tuple[Any, TypeCheckData]:
+        """Hold an input against what the graphs say that it came in by: the first that it does not fit, with the verdict."""
+        for path, outer in self.bench.declared[port.name]:
+            found = self._check(outer, self.values[port.name], self.place)
+            if not found.success:
+                whose = f'graph "{path}"' if path else f'job "{self.place.job.name}"'
+                text = f'The input "{outer.name}" of the {whose} is declared so. {found.description or ""}'.rstrip()
+                return outer, TypeCheckData(False, port.name, text, found.metadata)
+        return port, verdict
+
     # -- how it ends
 
     def _fail(self, raised: BaseException) -> DagsterEvent:
@@ -522,7 +536,7 @@ class Attempt:
         user_data = None
         if isinstance(raised, Failure):
             user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
-        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source))
+        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source, usage.since(self.before)))
 
     def _attribute(self, raised: BaseException) -> BaseException:
         """The exception as the engine tells it: wrapped, where it came out of user code."""

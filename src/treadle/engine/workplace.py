@@ -79,6 +79,16 @@ class Workplace:
             return job.required_resource_keys
         return job.resource_keys_of({split_step_key(key)[0] for key in self.step_keys})
 
+    @property
+    def unbounded_steps(self) -> list[str]:
+        """The steps of the run whose ops bound time or memory, for executors that cannot hold them to it."""
+        steps = self.plan.steps.values()
+        return [
+            step.key
+            for step in steps
+            if step.demands is not None and (step.demands.timeout or step.demands.memory_limit)
+        ]
+
     def event_loop(self) -> Any:
         """The event loop of the run, made when it is first asked for."""
         if self.loop is None:
@@ -201,7 +211,7 @@ class Stamp:
 class Bench:
     """One op of the job, ready to be run: its config, managers, hooks and resources."""
 
-    __slots__ = ("config", "hooks", "inputs", "keys", "op", "outputs", "policy")
+    __slots__ = ("config", "declared", "hooks", "inputs", "keys", "op", "outputs", "policy")
 
     def __init__(self, place: Workplace, op: WiredOp) -> None:
         job = place.job
@@ -222,6 +232,16 @@ class Bench:
             for name, port in definition.input_dict.items()
             if not port.is_nothing
         ]
+        #: by input: what graphs on its way say that it is, where the op says something else
+        self.declared = {
+            name: graphs
+            for name, wired in op.inputs.items()
+            if wired is not None and wired.declared and (graphs := _other_types(wired, definition.input_dict[name]))
+        }
+
+
+def _other_types(wired: WiredInput, port: Any) -> list[tuple[str, Any]]:
+    return [(path, outer) for path, outer in wired.declared if outer.dagster_type is not port.dagster_type]
 
 
 def _visible_keys(op: WiredOp, hooks: Any) -> frozenset[str]:

@@ -6,14 +6,17 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from treadle import later
 from treadle.definitions.executors import DASK, IN_PROCESS, MULTIPROCESS, Execution
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
+from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
-from treadle.errors import DagsterUnmetExecutorRequirementsError
+from treadle.errors import DagsterInvalidConfigError, DagsterUnmetExecutorRequirementsError
 from treadle.instance import DagsterInstance
+from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
 #: how many steps run at once, where config does not say
@@ -37,8 +40,13 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     return InProcessExecutor(place)
 
 
-def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
-    """Refuse a run that its executor cannot carry out: DagsterUnmetExecutorRequirementsError, before anything is recorded."""
+def check_requirements(
+    execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance, plan: Plan
+) -> None:
+    """Refuse a run that its executor cannot carry out, before anything is recorded.
+
+    Raises DagsterUnmetExecutorRequirementsError, and DagsterInvalidConfigError for a step that needs more than config gives.
+    """
     if execution.engine == MULTIPROCESS:
         from treadle.executors import outside
 
@@ -48,6 +56,7 @@ def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun
 
         _check_dask(run.job_name)
         outside.check_requirements(job, run, instance, "Dask")
+    slots_of(execution, job, plan)
 
 
 def _check_dask(job_name: str) -> None:
@@ -72,6 +81,38 @@ def limit_of(execution: Execution) -> int | None:
         if text.isdecimal() and int(text) > 0:
             return int(text)
     return count_cores()
+
+
+def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | None:
+    """Which steps may run beside which: by the tags of their ops, and by the slots that they ask for; None where any may.
+
+    Raises DagsterInvalidConfigError for a step that asks for more than there is.
+    """
+    if execution.engine == IN_PROCESS:
+        return None
+    capacities: dict[str, int] = dict(execution.options.get("slots") or {})
+    needs: dict[str, list[tuple[str, int]]] = {}
+    for path, step in plan.steps.items():
+        for name, count in step.demands.slots.items() if step.demands is not None else ():
+            if capacities.get(name, 0) < count:
+                raise DagsterInvalidConfigError(
+                    f'Error in config for the {execution.engine} executor: op "{path}" takes {count} of the slots "{name}", and the '
+                    f'run has {capacities.get(name, 0)}. Give it more: {{"slots": {{"{name}": {count}}}}}.',
+                    [],
+                    execution.options,
+                )
+            needs.setdefault(path, []).append((name, count))
+    for number, limit in enumerate(execution.options.get("tag_concurrency_limits") or ()):
+        for path, op in job.wiring.ops.items():
+            value = op.tags.get(limit["key"])
+            wanted = limit.get("value")
+            if value is None or (isinstance(wanted, str) and wanted != value):
+                continue
+            is_each = isinstance(wanted, Mapping) and wanted.get("applyLimitPerUniqueValue")
+            name = f"tag {number} {limit['key']}" + (f"={value}" if is_each else "")
+            capacities[name] = limit["limit"]
+            needs.setdefault(path, []).append((name, 1))
+    return Limits(capacities, needs) if needs else None
 
 
 def count_cores() -> int:

@@ -37,6 +37,12 @@ class Hand:
         #: how it ended, once that is known; negative for a signal
         self.exit_code: int | None = None
 
+    def has_exited(self) -> bool:
+        """True where it is known to be gone."""
+        if self.process is not None and self.exit_code is None:
+            self.exit_code = self.process.poll()
+        return self.exit_code is not None
+
     def signal(self, number: signal.Signals, *, is_for_group: bool = False) -> None:
         """Send a signal to it, or to it and all that it has started. One that is gone gets none."""
         if self.pid is None or self.exit_code is not None:
@@ -146,6 +152,7 @@ class Crew:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(hand.process.pid, signal.SIGKILL)
             elif self.control is None:
+                hand.signal(signal.SIGKILL, is_for_group=True)  # nobody else does, now that the fork server is gone
                 break
             elif self._can_listen(max(0.0, deadline - time.monotonic())):
                 self.listen()
@@ -210,3 +217,15 @@ def describe_exit(code: int | None) -> str:
         return f"signal {-code}, {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process has; 0 where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0

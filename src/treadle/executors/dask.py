@@ -13,6 +13,7 @@ import queue
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from treadle.errors import (
     DagsterExecutionInterruptedError,
     DagsterSubprocessError,
     SerializableErrorInfo,
+    TreadleExecutorWarning,
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
@@ -314,6 +316,14 @@ class DaskExecutor:
             self._describe(),
             message=f"Executing steps using Dask executor: parent process (pid: {os.getpid()}), {what}",
         )
+        unbound = self.place.unbounded_steps
+        if unbound:
+            text = (
+                f"The timeout or memory_limit of {unbound} is not kept: Dask cannot end a task that runs. Run the job with the "
+                f"multiprocess executor to have it kept, or bound the memory of the workers (memory_limit of a local cluster)."
+            )
+            warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
+            yield self._note(text)
 
     def _assign(self) -> Any:
         """For workers, whose environment may be another one, with the folder of the outputs as it is here."""
@@ -612,7 +622,9 @@ def _read_cluster(execution: Execution, cores: int) -> dict[str, dict[str, Any]]
     options = dict(given[kind] or {})
     if kind == "local":
         defaults: dict[str, Any] = {"n_workers": execution.max_concurrent or cores, "threads_per_worker": 1}
-        if "dashboard_address" not in options:  # a scheduler has a server all the same: not for the network, on no fixed port
+        if (
+            "dashboard_address" not in options
+        ):  # a scheduler has a server all the same: not for the network, on no fixed port
             defaults |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
         options = {**defaults, **options}
     return {kind: options}

@@ -25,7 +25,8 @@ def main(descriptor: int) -> None:
     """Serve the process at the other end of a socket until it is closed."""
     control = socket.socket(fileno=descriptor)
     channel = Channel(control, is_worker=True)
-    settle_in()
+    # While the job is loaded that ends it; later the socket tells, so that the workers are killed first.
+    settle_in(signal.SIGTERM)
     assignment = channel.receive()
     if not isinstance(assignment, Assignment):
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator
 
@@ -16,7 +17,7 @@ from treadle.engine.driver import RunEnd
 from treadle.engine.resources import StepResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
-from treadle.errors import DagsterExecutionInterruptedError
+from treadle.errors import DagsterExecutionInterruptedError, TreadleExecutorWarning
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.metadata import MetadataValue
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData
@@ -58,6 +59,14 @@ class InProcessExecutor:
         yield run_event(
             _T.ENGINE_EVENT, self._job_name, self._describe(pid), message=f"Executing steps in process (pid: {pid})"
         )
+        unbound = self.place.unbounded_steps
+        if unbound:
+            text = (
+                f"The timeout or memory_limit of {unbound} is not kept: a step in this process cannot be ended. Run the job with the "
+                f"multiprocess executor to have it kept."
+            )
+            warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
+            yield run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(), message=text)
         if keys:
             try:
                 yield from self._resources.open(self.place.required_resource_keys)

@@ -18,21 +18,24 @@ from pathlib import Path
 
 from treadle import codec
 from treadle.definitions.executors import Execution
-from treadle.engine.driver import RunEnd
+from treadle.engine.driver import BEGINNINGS, RunEnd
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
     DagsterSubprocessError,
     SerializableErrorInfo,
+    StepMemoryError,
+    StepTimeoutError,
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
-from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit
+from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
 from treadle.executors.outside import end_of_lost, make_assignment
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.metadata import MetadataValue
+from treadle.outcomes import Demands
 from treadle.payloads import EngineEventData, ErrorSource, StepFailureData
 from treadle.plan.model import Launch
 from treadle.runs import DagsterRunStatus
@@ -40,12 +43,15 @@ from treadle.runs import DagsterRunStatus
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 _FAILURE = _T.STEP_FAILURE.value
+_SUCCESS = _T.STEP_SUCCESS.value
 _CAPTURED = _T.LOGS_CAPTURED.value
 
 #: seconds that a step has to end after it is asked to, and after SIGTERM to all its processes; then comes SIGKILL
 GRACE = 5.0
 #: seconds between two looks whether somebody has canceled the run
 LOOK = 0.5
+#: seconds between two looks at the memory of a process whose step is held to a limit
+MEMORY_LOOK = 0.05
 #: bytes of one step's output that are shown
 SHOWN = 1 << 20
 
@@ -53,10 +59,15 @@ SHOWN = 1 << 20
 class _Job:
     """What a hand is at."""
 
-    __slots__ = ("file_key", "has_ended", "launch")
+    __slots__ = ("deadline", "demands", "doom", "file_key", "has_ended", "launch")
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, demands: Demands | None) -> None:
         self.launch = launch
+        self.demands = demands
+        #: when the attempt has taken too long, or when one that was ended for that is killed
+        self.deadline: float | None = None
+        #: why the attempt was ended from here
+        self.doom: StepTimeoutError | StepMemoryError | None = None
         #: the log has the event that ends the attempt
         self.has_ended = False
         #: of the files that its output goes to
@@ -75,6 +86,8 @@ class MultiprocessExecutor:
         self._is_fresh = self._options.get("isolation") == "step"
         self._max_steps: int | None = 1 if self._is_fresh else self._options.get("max_steps_per_worker")
         self._max_memory: int | None = self._options.get("max_worker_rss")
+        self._max_idle: float | None = self._options.get("worker_idle_timeout")
+        self._idle_since: dict[Hand, float] = {}
         self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id, FOLDER)
         self._reader = codec.EventReader(self._run)
         self._selector = selectors.DefaultSelector()
@@ -253,7 +266,7 @@ class MultiprocessExecutor:
                 self._forget(hand)
                 self._crew.settle(hand)
                 continue
-            self._busy[hand] = _Job(order)
+            self._busy[hand] = _Job(order, self.place.plan.steps[order.path].demands)
 
     def _hire(self) -> Hand | None:
         assert self._crew is not None
@@ -277,6 +290,11 @@ class MultiprocessExecutor:
         """Seconds until something is to be done though nobody says anything."""
         now = time.monotonic()
         soonest = self._next_stage if self._stage else self._next_look
+        for job in self._busy.values():
+            if job.deadline is not None:
+                soonest = min(soonest, job.deadline)
+            if job.demands is not None and job.demands.memory_limit is not None:
+                soonest = min(soonest, now + MEMORY_LOOK)
         return max(0.0, min(soonest - now, LOOK))
 
     def _listen(self, seconds: float) -> None:
@@ -294,20 +312,28 @@ class MultiprocessExecutor:
         for key, _ in ready:
             if key.data is None:
                 self._hear_crew()
-            else:
+            elif key.data in self._steps_done:  # else it was buried meanwhile
                 self._hear(key.data)
 
     def _hear_crew(self) -> None:
         crew = self._crew
         assert crew is not None
-        assert crew.control is not None
+        if crew.control is None:
+            return
         control = crew.control.socket
         crew.listen()
         if control.fileno() < 0:
             self._selector.unregister(control)
         self._tell_troubles()
-        for hand in [hand for hand in self._steps_done if hand.pid is None and hand.exit_code is not None]:
-            self._bury(hand)
+        self._bury_exited()
+
+    def _bury_exited(self) -> None:
+        """Of workers that are gone, though what they have forked may still hold their channels, hear what they had to say."""
+        for hand in [hand for hand in self._steps_done if hand.has_exited()]:
+            if hand.pid is not None:
+                self._hear(hand)
+            if hand in self._steps_done:
+                self._bury(hand)
 
     def _tell_troubles(self) -> None:
         """Degradation is loud."""
@@ -327,10 +353,41 @@ class MultiprocessExecutor:
                 self._go_to_stage(3)  # asked twice
         if self._interrupt is None and now >= self._next_look:
             self._next_look = now + LOOK
+            self._bury_exited()
+            if self._max_idle is not None:
+                self._dismiss_idle(now)
             if self.place.facts.instance.get_status(self._run.run_id) is DagsterRunStatus.CANCELING:
                 self._stop(DagsterExecutionInterruptedError("The run was canceled."))
+        for hand, job in list(self._busy.items()):
+            if job.demands is not None and not self._stage:
+                self._hold_to_limits(hand, job, now)
         if self._stage and now >= self._next_stage and self._busy:
             self._go_to_stage(self._stage + 1)
+
+    def _hold_to_limits(self, hand: Hand, job: _Job, now: float) -> None:
+        """End a step that takes too long, or has too much memory."""
+        demands, key = job.demands, job.launch.step_key
+        assert demands is not None
+        if job.deadline is not None and now >= job.deadline:
+            if job.doom is None:
+                job.doom = StepTimeoutError(
+                    f"Step {key} has taken longer than its op's timeout of {demands.timeout:g} s, and was ended. Give it more time, "
+                    f"or see what it waits for: treadle logs {self._run.run_id} {key}."
+                )
+                job.deadline = now + GRACE
+                hand.signal(signal.SIGTERM, is_for_group=True)
+            else:
+                job.deadline = None
+                hand.signal(signal.SIGKILL, is_for_group=True)
+        limit = demands.memory_limit
+        if limit is not None and job.doom is None and hand.pid is not None:
+            memory = memory_of(hand.pid)
+            if memory > limit:
+                job.doom = StepMemoryError(
+                    f"The process of step {key} has had {memory:,} bytes of memory, more than its op's memory_limit of {limit:,}, and "
+                    f"was killed. Give it more, or let it keep less at a time."
+                )
+                hand.signal(signal.SIGKILL, is_for_group=True)
 
     def _stop(self, error: BaseException) -> None:
         self._interrupt = error
@@ -383,6 +440,13 @@ class MultiprocessExecutor:
         if job is not None:
             if message.type_value in _ENDS:
                 job.has_ended = True
+                job.deadline = None
+                if job.doom is not None and message.type_value != _SUCCESS:
+                    self._heard.extend(self._ended_from_here(job, job.doom))
+                    return
+            elif message.type_value in BEGINNINGS:
+                if job.demands is not None and job.demands.timeout is not None:
+                    job.deadline = time.monotonic() + job.demands.timeout
             elif message.type_value == _CAPTURED:
                 job.file_key = event.event_specific_data.file_key  # type: ignore[union-attr]
         self._heard.append(event)
@@ -391,17 +455,28 @@ class MultiprocessExecutor:
         """A worker is through with its step: it gets another, or goes."""
         job = self._busy.pop(hand)
         self._steps_done[hand] += 1
-        if done.breaks is not None and self._interrupt is None:
+        if done.breaks is not None and self._interrupt is None and job.doom is None:
             self._failures.append(done.breaks)
         if any(done.output):
             self._show(job)
         is_worn = self._max_steps is not None and self._steps_done[hand] >= self._max_steps
+        is_worn = is_worn or job.doom is not None
         if is_worn or (self._max_memory is not None and done.memory > self._max_memory):
             self._leaving.add(hand)
             with contextlib.suppress(OSError):
                 hand.channel.send(Stop())
         else:
             self._idle.append(hand)
+            self._idle_since[hand] = time.monotonic()
+
+    def _dismiss_idle(self, now: float) -> None:
+        """Let workers go that have had nothing to do for too long."""
+        assert self._max_idle is not None
+        for hand in [hand for hand in self._idle if now - self._idle_since[hand] >= self._max_idle]:
+            self._idle.remove(hand)
+            self._leaving.add(hand)
+            with contextlib.suppress(OSError):
+                hand.channel.send(Stop())
 
     def _show(self, job: _Job) -> None:
         """Let the user of a terminal see what a step has written, as if it had written it here."""
@@ -430,6 +505,7 @@ class MultiprocessExecutor:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(hand.channel.socket)
         self._steps_done.pop(hand, None)
+        self._idle_since.pop(hand, None)
         self._leaving.discard(hand)
         if hand in self._idle:
             self._idle.remove(hand)
@@ -446,6 +522,9 @@ class MultiprocessExecutor:
         error = ChildProcessCrashException(hand.pid, code)
         if job.file_key is not None:
             self._show(job)
+        if job.doom is not None and not job.has_ended:
+            self._heard.extend(self._ended_from_here(job, job.doom))
+            return
         if job.has_ended:
             text = (
                 f'The process of step "{job.launch.step_key}" crashed after the step had ended ({describe_exit(code)}).'
@@ -456,12 +535,16 @@ class MultiprocessExecutor:
 
     def _lost(self, order: Launch, error: Exception) -> Iterator[DagsterEvent]:
         """The events of a step whose process died, or could not be had."""
-        key = order.step_key
-        info = error_info(error)
-        yield self._note(
-            f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}', info, key
-        )
+        key, info = order.step_key, error_info(error)
+        text = f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}'
+        yield self._note(text, info, key)
         end = end_of_lost(self.place, order, info, may_retry=self._interrupt is None)
         if end.event_type_value == _FAILURE and self._interrupt is None:
             self._failures.append(info)
         yield end
+
+    def _ended_from_here(self, job: _Job, doom: Exception) -> Iterator[DagsterEvent]:
+        """The events of a step that was ended because it went beyond a limit of its op."""
+        info = error_info(doom)
+        yield self._note(f"Multiprocess executor: {doom}", info, job.launch.step_key)
+        yield end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)

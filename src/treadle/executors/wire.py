@@ -169,20 +169,25 @@ class Channel:
                 return None
 
     def drain(self) -> tuple[list[Any], bool]:
-        """What has come by now, for a socket that can be read; and True while the other end is there."""
-        is_open = self._read()
+        """What has come by now; and True while the other end is there."""
+        is_open = self._read(socket.MSG_DONTWAIT)
         return self._take(None), is_open
 
     def waiting(self) -> list[Any]:
         """What has been read already and not been asked for."""
         return self._take(None)
 
-    def _read(self) -> bool:
+    def _read(self, flags: int = 0) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.socket, _CHUNK, 16)
+            # not recv_fds of the standard library, which does not pass the flags on
+            data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * 4), flags)
+        except BlockingIOError:
+            return True  # somebody has read it meanwhile
         except ConnectionError:
             return False
-        self.descriptors += descriptors
+        for level, kind, packed in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self.descriptors += struct.unpack(f"{len(packed) // 4}i", packed[: len(packed) // 4 * 4])
         self._received += data
         return bool(data)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors.capture import Capture
+from treadle.executors.crew import memory_of
 from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, ToParent, to_wire
 from treadle.instance import DagsterInstance, InstanceRef
 from treadle.logs import RunLog
@@ -35,7 +37,6 @@ from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Sink(Protocol):
@@ -70,7 +71,8 @@ class Shop:
         if assignment.run_config is not None:
             run = msgspec.structs.replace(run, run_config=pickle.loads(assignment.run_config))  # noqa: S301 - its own parent sent it
         self.run = run
-        job = ReconstructableJob.from_dict(assignment.recipe).get_definition()
+        recipe = ReconstructableJob.from_dict(assignment.recipe)
+        job = recipe.get_definition()
         if run.op_selection and not job.is_subset:
             job = job.get_subset(op_selection=list(run.op_selection))
         values: Mapping[str, Any] = job.input_values
@@ -78,6 +80,7 @@ class Shop:
             values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
         config = run_config.resolve(job, run.run_config, given_inputs=values)
         self._instance = instance or DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
+        self._find_repository = recipe.get_repository
         self._job, self._config, self._values, self._plan = job, config, values, compile_plan(job)
 
     def make_place(self, sink: Sink) -> Workplace:
@@ -87,7 +90,7 @@ class Shop:
             sink.send(Said(level, text, step_key, None, (extra or {}).get("exc_text")))
 
         log = RunLog(self.run.run_id, self._job.name, [], record, self.run.tags)
-        facts = RunFacts(self.run, self._job, self._instance, log)
+        facts = RunFacts(self.run, self._job, self._instance, log, self._find_repository)
         retries_enabled = self.assignment.retries_enabled
         place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
         place.captured = None
@@ -144,7 +147,8 @@ class Worker:
         if place.loop is not None:
             loop, place.loop = place.loop, None
             invoke.close_event_loop(loop)
-        self._sink.send(Done(breaks, _memory(), self._capture.sizes() if self._capture is not None else (0, 0)))
+        written = self._capture.sizes() if self._capture is not None else (0, 0)
+        self._sink.send(Done(breaks, memory_of(os.getpid()), written))
 
     def tell(self, event: DagsterEvent) -> None:
         """Have an event sent."""
@@ -178,37 +182,26 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
     capture.close()
 
 
-def settle_in(*, is_leader: bool = True) -> None:
-    """Make this process one that goes with its parent, and no signal of a terminal's reaches."""
-    if is_leader:
-        os.setsid()
-    die_with_parent()
+def settle_in(farewell: signal.Signals = signal.SIGKILL) -> None:
+    """Make this process one that no signal of a terminal reaches, and that gets one when its parent is gone."""
+    os.setsid()
+    _die_with_parent(farewell)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
 
 
-def die_with_parent() -> None:
-    """Where the system can do that: be killed when the parent is. Elsewhere the broken socket tells."""
+def _die_with_parent(farewell: signal.Signals) -> None:
+    """Where the system can do that. Elsewhere the broken socket tells."""
     if sys.platform != "linux":
         return
     import ctypes
-    import signal
 
     parent = os.getppid()
     _PR_SET_PDEATHSIG = 1  # noqa: N806 - as prctl(2) has it
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, farewell)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def _memory() -> int:
-    """Bytes of memory that this process has; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def main(descriptor: int) -> None:

@@ -6,19 +6,15 @@ every process that takes part in it: the same job gives the same plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from treadle.definitions.job import JobDefinition
+from treadle.definitions.tags import priority_of
 from treadle.definitions.wiring import Wire, WiredInput, WiredOp
-from treadle.errors import DagsterInvalidDefinitionError
 from treadle.outcomes import RetryPolicy
 from treadle.plan.model import Fan, FromCollect, FromList, FromOutput, Plan, Source, Step, StepInput, StepOutput
 
-PRIORITY_TAG = "dagster/priority"
-
 
 def compile_plan(job: JobDefinition) -> Plan:
-    """The plan of a job. Raises DagsterInvalidDefinitionError for a priority that is not a whole number."""
+    """The plan of a job."""
     steps = {path: _make_step(op, job.op_retry_policy) for path, op in job.wiring.ops.items()}
     return Plan(job.name, steps)
 
@@ -36,9 +32,10 @@ def _make_step(op: WiredOp, job_policy: RetryPolicy | None) -> Step:
         tuple(inputs),
         tuple([StepOutput(p.name, p.is_required, p.is_dynamic) for p in definition.output_dict.values()]),
         tuple([Fan(wire.path, wire.output) for wire in op.scope]) if op.scope else (),
-        _read_priority(op.tags, op.path),
+        priority_of(op.tags, f'op "{op.path}"'),
         op.retry_policy or job_policy,
         definition.is_repeatable,
+        definition.demands,
     )
 
 
@@ -57,15 +54,3 @@ def _make_source(wired: WiredInput) -> Source | None:
 def _from_output(origin: Wire | str) -> FromOutput:
     assert isinstance(origin, Wire)
     return FromOutput(origin.path, origin.output, origin.is_dynamic)
-
-
-def _read_priority(tags: Mapping[str, str], path: str) -> int:
-    text = tags.get(PRIORITY_TAG)
-    if text is None:
-        return 0
-    try:
-        return int(text)
-    except ValueError:
-        raise DagsterInvalidDefinitionError(
-            f'Op "{path}": the tag {PRIORITY_TAG} must be a whole number as text, such as "5" or "-1"; got {text!r}.'
-        ) from None

@@ -83,7 +83,8 @@ def from_selection(plan: Plan, known: Known, clauses: Sequence[str]) -> Past:
     try:
         wanted = frozenset(selection.select(clauses, upstream, "steps"))
     except DagsterInvalidSubsetError as error:
-        unknown = [text for text in clauses if selection.Clause(text).name not in upstream and text.strip() != "*"]
+        keys = [selection.Clause(text).name for text in clauses if text.strip() != "*"]
+        unknown = [key for key in keys if key not in upstream]
         raise DagsterExecutionStepNotFoundError(
             f"Step selection refers to unknown step{'s' if len(unknown) > 1 else ''}: {', '.join(unknown)}. {error}",
             step_keys=unknown,

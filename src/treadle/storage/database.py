@@ -30,8 +30,15 @@ from treadle.storage.networks import network_kind
 
 #: seconds that a write waits for other writers
 _PATIENCE = 60.0
+#: pages of the write-ahead log that are put back into the file at once: 16 MB. That is when SQLite waits for the disk, which
+#: makes up a third of the time of a commit where it is done each 4 MB, as by default
+_CHECKPOINT_PAGES = 4000
 #: seconds for which a file that was there is taken to be there still
 _CHECK_INTERVAL = 0.05
+
+
+#: what says that the file, or what was asked of it, is at fault
+_TROUBLE = (sqlite3.Error, OSError, UnicodeEncodeError)
 
 
 class Transaction:
@@ -82,7 +89,7 @@ class Database:
             connection = self._writer or self._writer_connection()
             self._check_writable()
             connection.execute("BEGIN IMMEDIATE")
-        except (sqlite3.Error, OSError) as error:
+        except _TROUBLE as error:
             self._lock.release()
             raise self._told(error) from error
         except BaseException:
@@ -105,7 +112,7 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             self._lock.release()
-        if isinstance(error, (sqlite3.Error, OSError)):
+        if isinstance(error, _TROUBLE):
             raise self._told(error) from error
 
     @contextlib.contextmanager
@@ -115,13 +122,17 @@ class Database:
         with self._reading_lock:
             try:
                 yield self._reader_connection()
-            except (sqlite3.Error, OSError) as error:
+            except _TROUBLE as error:
                 raise self._told(error) from error
 
     def version(self) -> tuple[int, int]:
         """Differs from what it was whenever anybody has written since."""
         with self.reading() as connection:
             return self.writes, connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def distrust(self) -> None:
+        """Look at the next transaction whether the file is still there, however short it is since the last look."""
+        self._checked = -_CHECK_INTERVAL
 
     def close(self) -> None:
         """Close the connections. Again is fine; the next transaction opens them anew."""
@@ -184,6 +195,7 @@ class Database:
             name, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=self.path is not None
         )
         connection.execute(f"PRAGMA synchronous = {'FULL' if self.is_synchronous else 'NORMAL'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -241,10 +253,12 @@ class Database:
                 f"committed before is in the file that was there; put it back, then resume the runs that were under way."
             )
 
-    def _told(self, error: sqlite3.Error | OSError) -> StoreError:
+    def _told(self, error: sqlite3.Error | OSError | UnicodeEncodeError) -> StoreError:
         """What went wrong, by its right name."""
         if isinstance(error, sqlite3.Error):
             return self._named(error)
+        if isinstance(error, UnicodeEncodeError):
+            return StoreError(f"The store {self.path} cannot keep or look for a text with half a character: {error}.")
         return StoreError(f"The store {self.path} cannot be opened: {error}.")
 
     def _named(self, error: sqlite3.Error) -> StoreError:

@@ -7,6 +7,7 @@ owner is not taken for dead. It decides nothing about runs; what it cannot commi
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -16,20 +17,28 @@ from typing import TYPE_CHECKING
 from treadle.errors import StoreError
 
 if TYPE_CHECKING:
+    from treadle.storage.leases import LeaseTerms
     from treadle.storage.writer import SqliteWriter
 
 #: seconds that an entry of a log may wait for company
 PATIENCE = 0.2
-#: seconds between two renewals of a lease
+#: seconds between two renewals of a lease, where it is not so short that they have to be closer
 HEARTBEAT = 3.0
 
 
 class Keeper:
     """Looks after writers from a thread of its own, as long as there are any."""
 
-    def __init__(self, renew: Callable[[Collection[SqliteWriter]], None], writers: Mapping[str, SqliteWriter]) -> None:
+    def __init__(
+        self,
+        renew: Callable[[Collection[SqliteWriter]], None],
+        writers: Mapping[str, SqliteWriter],
+        terms: LeaseTerms,
+    ) -> None:
         self._renew = renew
         self._writers = writers
+        self._heartbeat = min(HEARTBEAT, terms.duration / 5) if terms.heartbeat is None else terms.heartbeat
+        self._clock = terms.clock
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -37,6 +46,8 @@ class Keeper:
 
     def wake(self) -> None:
         """There is a writer: see to it that the thread is there."""
+        if self._heartbeat == math.inf:
+            return
         with self._lock:
             if self._thread is None or self._pid != os.getpid():
                 self._pid = os.getpid()
@@ -64,12 +75,12 @@ class Keeper:
                         self._thread = None
                         return
                 continue
-            late = time.time() - PATIENCE
+            late = self._clock() - PATIENCE
             for writer in writers:
                 if writer.buffer and writer.buffer[0][0] < late:
                     with contextlib.suppress(StoreError, IndexError):
                         writer.commit()
-            if time.monotonic() - renewed >= HEARTBEAT:
+            if time.monotonic() - renewed >= self._heartbeat:
                 renewed = time.monotonic()
                 with contextlib.suppress(StoreError):
                     self._renew(writers)

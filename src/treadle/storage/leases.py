@@ -1,6 +1,6 @@
 """Who owns a run's log: this process as an owner, and whether another one is alive.
 
-The store keeps leases and asks here. A process of this host is looked up among its processes; of another host only the
+The store keeps leases, and takes them and asks about them here. A process of this host is looked up among its processes; of another host only the
 clock tells.
 """
 
@@ -8,17 +8,39 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from treadle.errors import RunOwnedError
+from treadle.storage import sql
 from treadle.storage.store import Lease, Owner
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def make_owner() -> Owner:
     """This process, with a token that no other owner has."""
     pid = os.getpid()
     return Owner(_host(), _boot(), pid, _start_of(pid) or 0, uuid.uuid4().hex)
+
+
+class LeaseTerms(NamedTuple):
+    """On what terms a store keeps leases; all but the first are for tests, which play several processes in one."""
+
+    #: seconds for which an owner on another host may be silent before it counts as dead
+    duration: float = 15.0
+    #: seconds between two renewals; None for as often as the duration asks for. `math.inf` is for never, and then nothing is
+    #: committed by itself either
+    heartbeat: float | None = None
+    clock: Callable[[], float] = time.time
+    make_owner: Callable[[], Owner] = make_owner
 
 
 def is_alive(lease: Lease, now: float, host: str | None = None) -> bool:
@@ -32,6 +54,32 @@ def is_alive(lease: Lease, now: float, host: str | None = None) -> bool:
             return False
         return _is_same_process(owner)
     return abs(now - lease.renewed) <= lease.duration
+
+
+def owned(run_id: str, lease: Lease | None = None) -> RunOwnedError:
+    """What to raise where a run has an owner that is alive; without a lease it is this process."""
+    who = "this process"
+    if lease is not None and lease.owner.pid != os.getpid():
+        who = f"process {lease.owner.pid} on {lease.owner.host.partition(' ')[0]}"
+    return RunOwnedError(
+        f"The run {run_id} is under way: {who} runs it. Wait for its end, or follow it; a run can be resumed when its process "
+        f"has died."
+    )
+
+
+def take(connection: sqlite3.Connection, number: int, lease: Lease, *, steals: bool = False) -> None:
+    """Write a lease on the run of this number, in the caller's transaction.
+
+    RunOwnedError where another owner is alive, unless it `steals`.
+    """
+    held = connection.execute(sql.queries()["lease"], (lease.run_id,)).fetchone()
+    if held is not None and not steals:
+        other = sql.lease_of(lease.run_id, held)
+        if is_alive(other, lease.renewed):
+            raise owned(lease.run_id, other)
+    body = msgspec.json.encode(lease.owner).decode()
+    parameters = (number, lease.owner.token, body, lease.renewed, lease.duration)
+    connection.execute(sql.queries()["take_lease"], parameters)
 
 
 def _is_same_process(owner: Owner) -> bool:

@@ -18,7 +18,7 @@ from treadle import codec
 from treadle.errors import DagsterEventLogInvalidForRun, SerializableErrorInfo
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry, level_of
 from treadle.records import EventLogRecord, EventRecordsFilter, RunRecord
-from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter
+from treadle.runs import BACKFILL_TAG, DagsterRun, DagsterRunStatus, RunsFilter
 from treadle.storage.store import Lease, Owner, StepState, StepSummary
 
 _T = DagsterEventType
@@ -29,6 +29,10 @@ MARKED = frozenset(
     [member.value for member in _T if member.name.startswith("RUN_")]
     + [_T.STEP_FAILURE.value, _T.ASSET_MATERIALIZATION.value, _T.ASSET_OBSERVATION.value]
 )
+
+
+#: the largest number that a database takes
+_LARGEST = 2**63 - 1
 
 
 @lru_cache(maxsize=1)
@@ -69,9 +73,8 @@ class Conditions:
         self.parameters += parameters
 
     def among(self, column: str, values: Iterable[Any]) -> None:
-        """A column has one of these values."""
-        listed = list(values)
-        self.add(f"{column} IN ({', '.join('?' * len(listed))})", *listed)
+        """A column has one of these values, however many they are."""
+        self.add(f"{column} IN (SELECT value FROM json_each(?))", codec.to_json(list(values)).decode())
 
     def after(self, query: str, word: str) -> str:
         """The query with the conditions; `word` begins the first of them."""
@@ -83,20 +86,23 @@ def conditions_of(filters: RunsFilter | None) -> Conditions:
     made = Conditions()
     if filters is None:
         return made
-    if filters.run_ids:
+    if filters.run_ids is not None:
         made.among("r.run_id", filters.run_ids)
-    if filters.job_name is not None:
+    if filters.job_name:
         made.add("r.job_name = ?", filters.job_name)
     if filters.statuses:
         made.among("r.status", [status.value for status in filters.statuses])
-    if filters.snapshot_id is not None:
+    if filters.snapshot_id:
         made.add("r.snapshot_id = ?", filters.snapshot_id)
     if filters.exclude_subruns:
-        made.add("r.parent_run_id IS NULL")
-    for key, value in filters.tags.items():
-        values = [value] if isinstance(value, str) else list(value)
-        marks = ", ".join("?" * len(values))
-        made.add(f"r.id IN (SELECT run FROM run_tags WHERE key = ? AND value IN ({marks}))", key, *values)
+        made.add("NOT EXISTS (SELECT 1 FROM run_tags WHERE run = r.id AND key = ?)", BACKFILL_TAG)
+    for key, value in (filters.tags or {}).items():
+        values = codec.to_json([value] if isinstance(value, str) else list(value)).decode()
+        made.add(
+            "r.id IN (SELECT run FROM run_tags WHERE key = ? AND value IN (SELECT value FROM json_each(?)))",
+            key,
+            values,
+        )
     for name, column in (("created", "r.created"), ("updated", "r.updated")):
         after, before = getattr(filters, f"{name}_after"), getattr(filters, f"{name}_before")
         if after is not None:
@@ -116,16 +122,24 @@ def conditions_of_events(wanted: EventRecordsFilter) -> Conditions:
         ("e.at < ?", wanted.before_timestamp),
     ):
         if value is not None:
-            made.add(text, value)
+            made.add(text, min(max(value, -_LARGEST), _LARGEST))
     if wanted.storage_ids is not None:
         made.among("e.id", wanted.storage_ids)
     return made
 
 
-def _seconds(moment: Any) -> float:
-    if isinstance(moment, (int, float)):
-        return moment
-    aware: datetime = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+def storable(text: str) -> str:
+    """A text as a database takes it: halves of characters are written out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def moment_of(timestamp: float) -> float:
+    """A time as exact as a datetime tells it, so that what is found by a time is found by its datetime."""
+    return round(timestamp, 6)
+
+
+def _seconds(moment: datetime) -> float:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
     return aware.timestamp()
 
 

@@ -11,12 +11,9 @@ import contextlib
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from treadle import codec
 from treadle.errors import (
@@ -24,13 +21,14 @@ from treadle.errors import (
     DagsterEventLogInvalidForRun,
     DagsterRunAlreadyExists,
     DagsterRunNotFoundError,
+    LeaseLostError,
     RunOwnedError,
     StoreError,
 )
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
-from treadle.storage import leases, sql
+from treadle.storage import leases, retention, sql, upkeep
 from treadle.storage.keeper import Keeper
 from treadle.storage.store import Collected, Lease, Owner, StepSummary
 from treadle.storage.writer import Batch, SqliteWriter
@@ -42,17 +40,14 @@ if TYPE_CHECKING:
 
 #: bytes of messages that one step may log
 MAX_STEP_LOG = 10_000_000
-LEASE_DURATION = 15.0
-
-_NO_BOUND = 1 << 62
+LEASE_TERMS = leases.LeaseTerms()
 
 
 class SqliteStore:
     """Runs and logs in an SQLite file, or in memory where `path` is None.
 
     `durability` is `normal`, which survives the death of any process, or `full`, which survives a loss of power too;
-    `max_step_log` bounds what one step may log, in bytes; `lease_duration` is how long an owner on another host may be silent
-    before it counts as dead, in seconds. `make_owner` is for tests, which play several processes in one.
+    `max_step_log` bounds what one step may log, in bytes; `terms` say when an owner of a run counts as dead.
     """
 
     def __init__(
@@ -61,14 +56,13 @@ class SqliteStore:
         *,
         durability: str = "normal",
         max_step_log: int = MAX_STEP_LOG,
-        lease_duration: float = LEASE_DURATION,
-        make_owner: Callable[[], Owner] = leases.make_owner,
+        terms: leases.LeaseTerms = LEASE_TERMS,
     ) -> None:
         self.path = Path(path) if path is not None else None
         self.max_step_log = max_step_log
-        self.lease_duration = lease_duration
+        self.terms = terms
         self._durability = durability
-        self._make_owner = make_owner
+        self.clock = terms.clock
         self._database: Database | None = None
         self._opening = threading.Lock()
         #: by run id: writers that are open, and in memory those whose buffers are not in the database yet
@@ -77,7 +71,7 @@ class SqliteStore:
         #: in memory: runs that are not in the database yet, with the time at which they were added
         self._new_runs: dict[str, tuple[float, DagsterRun]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
-        self._keeper = Keeper(self.renew, self._writers)
+        self._keeper = Keeper(self.renew, self._writers, terms)
 
     # -- the database
 
@@ -124,7 +118,7 @@ class SqliteStore:
 
     def add_run(self, run: DagsterRun) -> None:
         """Keep a new run. Raises DagsterRunAlreadyExists."""
-        now = time.time()
+        now = self.clock()
         if self.is_in_memory and self._database is None:
             with self._opening:
                 if run.run_id not in self._new_runs:
@@ -169,7 +163,7 @@ class SqliteStore:
     def _known(self, run_id: str) -> DagsterRun:
         run = self.get_run(run_id)
         if run is None:
-            raise _unknown(run_id)
+            raise upkeep.unknown(run_id)
         return run
 
     def find_runs(
@@ -203,66 +197,61 @@ class SqliteStore:
         if self.is_in_memory:
             self._settle()
         with self._writing() as connection:
-            number = _number_of(connection, run_id)
+            number = upkeep.number_of(connection, run_id)
             connection.execute(sql.queries()["delete_tags"], (number,))
-            connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in tags.items()])
+            _insert_tags(connection, number, tags)
+            connection.execute(sql.queries()["touch_run"], (sql.moment_of(self.clock()), number))
         writer = self._writers.get(run_id)
         if writer is not None:
             writer.change_tags(writer.run.with_tags(dict(tags)))
 
     def delete_run(self, run_id: str) -> None:
         """Forget a run, its log and its lease. Raises DagsterRunNotFoundError, and RunOwnedError while it has an owner."""
-        self._known(run_id)
-        held = self.lease(run_id)
-        if held is not None and self.is_alive(held):
-            raise self._owned(run_id, held)
+        self._delete(run_id, None)
+
+    def _delete(self, run_id: str, due: Collection[str] | None) -> bool:
+        """Delete a run; with `due` only where every run that follows it is among these."""
         if self.is_in_memory:
             self._settle()
-        with self._reading() as connection:
-            number = _number_of(connection, run_id)
-        while True:
-            # A long log goes piece by piece, so that other writers get their turn; the run's row goes last.
-            with self._writing() as connection:
-                rows = connection.execute(sql.queries()["some_events"], (number,)).fetchall()
-                connection.executemany(sql.queries()["delete_event"], rows)
-                if rows:
-                    continue
-                for name in ("delete_marks", "delete_steps", "delete_tags", "delete_lease", "delete_run"):
-                    connection.execute(sql.queries()[name], (number,))
-                break
+            if run_id in self._writers:
+                raise leases.owned(run_id)
+        if not upkeep.delete_run(self._open(), self._new_lease(run_id, self.terms.make_owner()), due):
+            return False
         self._listeners.pop(run_id, None)
+        return True
 
     # -- writing
 
     def open_writer(self, run_id: str, *, steals: bool = False) -> SqliteWriter:
         """The right to write a run's log, for this process; of several that ask at once exactly one gets it."""
         if self.is_in_memory:
-            run = self._known(run_id)
-            if run_id in self._writers and not steals:
-                raise self._owned(run_id, None)
-            writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run_id, []))
-            self._writers[run_id] = writer
-            return writer
-        owner = self._make_owner()
+            return self._open_writer_in_memory(self._known(run_id), steals=steals)
+        owner = self.terms.make_owner()
         with self._writing() as connection:
             row = connection.execute(sql.queries()["run_by_id"], (run_id,)).fetchone()
             if row is None:
-                raise _unknown(run_id)
-            held = connection.execute(sql.queries()["lease"], (run_id,)).fetchone()
-            if held is not None and not steals:
-                lease = sql.lease_of(run_id, held)
-                if self.is_alive(lease):
-                    raise self._owned(run_id, lease)
-            body = msgspec.json.encode(owner).decode()
-            connection.execute(
-                sql.queries()["take_lease"], (row[0], owner.token, body, time.time(), self.lease_duration)
-            )
+                raise upkeep.unknown(run_id)
+            leases.take(connection, row[0], self._new_lease(run_id, owner), steals=steals)
             known = connection.execute(sql.queries()["steps_of_run"], (row[0],)).fetchall()
         writer = SqliteWriter(self, sql.run_of(row), owner, self._listeners.setdefault(run_id, []))
         writer.number = row[0]
         writer.know_steps(known)
         self._writers[run_id] = writer
         self._keeper.wake()
+        return writer
+
+    def _open_writer_in_memory(self, run: DagsterRun, *, steals: bool) -> SqliteWriter:
+        with self._opening:
+            held = self._writers.get(run.run_id)
+            if held is not None and not steals:
+                raise leases.owned(run.run_id)
+            writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run.run_id, []))
+            self._writers[run.run_id] = writer
+            if held is None:
+                return writer
+            held.is_lost = True
+            self._unsettled.append(held)
+        self._settle()  # what it has said so far was seen by all
         return writer
 
     def write_out(self, writer: SqliteWriter) -> None:
@@ -279,7 +268,8 @@ class SqliteStore:
             with self._open().writing() as connection:
                 queries = sql.queries()
                 if writer.number is None:
-                    writer.number = _number_of(connection, writer.run.run_id)
+                    writer.number = upkeep.number_of(connection, writer.run.run_id)
+                    writer.know_steps(connection.execute(queries["steps_of_run"], (writer.number,)))
                 elif not self.is_in_memory:
                     held = connection.execute(queries["token"], (writer.number,)).fetchone()
                     if held is None or held[0] != writer.owner.token:
@@ -287,15 +277,18 @@ class SqliteStore:
                 batch = Batch(writer.run, writer.number, writer.steps)
                 batch.take(writer.buffer[:count])
                 _insert_events(connection, batch, writer.number)
-                for key, step in batch.steps.items():
-                    if key not in writer.steps:
-                        connection.execute(queries["add_step"], (*step.facts(writer.number), key))
-                    elif step.is_changed:
-                        connection.execute(queries["change_step"], step.facts(writer.number))
-                if batch.change.is_any:
+                changed = [step.facts(writer.number) for step in batch.steps.values() if step.is_changed]
+                if changed:
+                    connection.executemany(queries["put_step"], changed)
+                if batch.change is not None:
                     connection.execute(queries["change_run"], batch.change.parameters(writer.number))
             writer.steps.update(batch.steps)
             del writer.buffer[:count]
+
+    def look_at_file(self) -> None:
+        """The next transaction sees to it that its file is still there. For the writer, at its end."""
+        if self._database is not None:
+            self._database.distrust()
 
     def release(self, writer: SqliteWriter) -> None:
         """A writer is done: give its lease up."""
@@ -303,7 +296,7 @@ class SqliteStore:
         if self._writers.get(run_id) is writer:
             del self._writers[run_id]
         if self.is_in_memory:
-            if writer.buffer or self._database is None:
+            if (writer.buffer or self._database is None) and not writer.is_lost:
                 self._unsettled.append(writer)
             return
         if writer.pid != os.getpid():
@@ -315,7 +308,7 @@ class SqliteStore:
         """Renew the leases of these writers."""
         if self.is_in_memory:
             return
-        now = time.time()
+        now = self.clock()
         with self._writing() as connection:
             parameters = [(now, writer.number, writer.owner.token) for writer in writers]
             connection.executemany(sql.queries()["renew_lease"], parameters)
@@ -329,8 +322,9 @@ class SqliteStore:
         own = self._writers.get(run_id)
         if own is not None:
             own.append(event)
-            own.commit()
-            return
+            with contextlib.suppress(LeaseLostError):  # then this process, too, says it from outside
+                own.commit()
+                return
         if self.is_in_memory:
             run = self._known(run_id)
             writer = SqliteWriter(self, run, _NOBODY, self._listeners.setdefault(run_id, []))
@@ -340,11 +334,12 @@ class SqliteStore:
             return
         run = self._known(run_id)
         with self._writing() as connection:
-            number = _number_of(connection, run_id)
+            number = upkeep.number_of(connection, run_id)
             batch = Batch(run, number, {})
-            batch.take([(time.time(), event)])
+            batch.take([(self.clock(), event)])
             _insert_events(connection, batch, number)
-            connection.execute(sql.queries()["change_run"], batch.change.parameters(number))
+            if batch.change is not None:
+                connection.execute(sql.queries()["change_run"], batch.change.parameters(number))
 
     def listen(self, run_id: str, callback: Callable[[EventLogEntry], Any]) -> None:
         """Call a function with every entry that a writer of this process takes for a run, in the thread that gives it."""
@@ -355,26 +350,19 @@ class SqliteStore:
     def lease(self, run_id: str) -> Lease | None:
         """Who writes the run's log, dead or alive."""
         if self.is_in_memory:
-            return Lease(run_id, _NOBODY, time.time(), self.lease_duration) if run_id in self._writers else None
+            return self._new_lease(run_id, _NOBODY) if run_id in self._writers else None
         with self._reading() as connection:
             row = connection.execute(sql.queries()["lease"], (run_id,)).fetchone()
         return None if row is None else sql.lease_of(run_id, row)
+
+    def _new_lease(self, run_id: str, owner: Owner) -> Lease:
+        return Lease(run_id, owner, self.clock(), self.terms.duration)
 
     def is_alive(self, lease: Lease) -> bool:
         """True while the lease's owner may be at work."""
         if self.is_in_memory:
             return lease.run_id in self._writers
-        return leases.is_alive(lease, time.time())
-
-    @staticmethod
-    def _owned(run_id: str, lease: Lease | None) -> RunOwnedError:
-        who = "this process"
-        if lease is not None and lease.owner.pid != os.getpid():
-            who = f"process {lease.owner.pid} on {lease.owner.host.partition(' ')[0]}"
-        return RunOwnedError(
-            f"The run {run_id} is under way: {who} runs it. Wait for its end, or follow it; a run can be resumed when its "
-            f"process has died."
-        )
+        return leases.is_alive(lease, self.clock())
 
     # -- reading
 
@@ -413,12 +401,12 @@ class SqliteStore:
         kind = wanted.event_type.value
         conditions = sql.conditions_of_events(wanted)
         query = conditions.after(sql.queries()["marked" if kind in sql.MARKED else "typed"], "AND")
-        query += f" ORDER BY e.id {'ASC' if ascending else 'DESC'}"
+        query += f" ORDER BY {'m.event' if kind in sql.MARKED else 'e.id'} {'ASC' if ascending else 'DESC'}"
         found: list[EventLogRecord] = []
         readers: dict[int, sql.LogReader] = {}
-        with self._reading() as connection:
-            # What only the event itself tells is asked of it, so the limit is counted here.
-            for row in connection.execute(query, (kind, *conditions.parameters)).fetchall():
+        with self._reading() as connection, contextlib.closing(connection.cursor()) as rows:
+            # What only the event itself tells is asked of it, so the limit is counted here; rows are read as they are needed.
+            for row in rows.execute(query, (kind, *conditions.parameters)):
                 if limit is not None and len(found) >= limit:
                     break
                 if row[7] not in readers:
@@ -498,33 +486,19 @@ class SqliteStore:
 
     def collect(self, *, finished_before: float | None = None, max_runs: int | None = None) -> Collected:
         """Delete finished runs that are too old or too many, then give the space back."""
-        before = self._size()
-        deleted: list[str] = []
+        before = upkeep.size_of(self.path)
         with self._reading() as connection:
-            query = sql.queries()["collectable"]
-            doomed = []
-            if finished_before is not None:
-                doomed += connection.execute(query, (finished_before, _NO_BOUND)).fetchall()
-            if max_runs is not None:
-                surplus = connection.execute(sql.queries()["count_runs"]).fetchone()[0] - max_runs
-                doomed += connection.execute(query, (float("inf"), max(surplus, 0))).fetchall()
-        for (run_id,) in dict.fromkeys(doomed):
+            rows = connection.execute(sql.queries()["standings"]).fetchall()
+        chosen = retention.choose(map(retention.Standing._make, rows), finished_before, max_runs)
+        due, deleted = set(chosen.due), []
+        for run_id in chosen.due:
             with contextlib.suppress(RunOwnedError, DagsterRunNotFoundError):
-                self.delete_run(run_id)
-                deleted.append(run_id)
+                if self._delete(run_id, due):
+                    deleted.append(run_id)
         with self._writing() as connection:
             connection.execute(sql.queries()["delete_lost_texts"])
-        if not self.is_in_memory:
-            with self._open().reading() as connection:
-                connection.execute("VACUUM")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return Collected(deleted, before, self._size())
-
-    def _size(self) -> int:
-        if self.path is None:
-            return 0
-        parts = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return sum(part.stat().st_size for part in parts if part.exists())
+        problem = None if self.is_in_memory else upkeep.give_back(self._open())
+        return Collected(deleted, chosen.spared, before, upkeep.size_of(self.path), problem)
 
     def close(self) -> None:
         """Close every writer and let go of everything. Again is fine."""
@@ -544,18 +518,6 @@ def _bound(limit: int | None) -> int:
     return -1 if limit is None else limit
 
 
-def _unknown(run_id: str) -> DagsterRunNotFoundError:
-    return DagsterRunNotFoundError(f"No run with id {run_id} on this instance.", invalid_run_id=run_id)
-
-
-def _number_of(connection: sqlite3.Connection, run_id: str) -> int:
-    row = connection.execute(sql.queries()["run_number"], (run_id,)).fetchone()
-    if row is None:
-        raise _unknown(run_id)
-    number: int = row[0]
-    return number
-
-
 def _insert_events(connection: sqlite3.Connection, batch: Batch, number: int) -> None:
     """The lock is held, so the numbers of new events follow one another."""
     queries = sql.queries()
@@ -567,7 +529,13 @@ def _insert_events(connection: sqlite3.Connection, batch: Batch, number: int) ->
 
 
 def _insert_run(connection: sqlite3.Connection, run: DagsterRun, now: float) -> None:
-    body = codec.encode_run(run).decode()
+    body, now = codec.encode_run(run).decode(), sql.moment_of(now)
     parameters = (run.run_id, run.job_name, run.status.value, run.job_snapshot_id, run.parent_run_id, now, now, body)
     number = connection.execute(sql.queries()["add_run"], parameters).lastrowid
-    connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in run.tags.items()])
+    assert number is not None
+    _insert_tags(connection, number, run.tags)
+
+
+def _insert_tags(connection: sqlite3.Connection, number: int, tags: Mapping[str, str]) -> None:
+    rows = {sql.storable(key): sql.storable(value) for key, value in tags.items()}
+    connection.executemany(sql.queries()["add_tag"], [(number, *pair) for pair in rows.items()])

@@ -68,8 +68,12 @@ class Collected(msgspec.Struct, frozen=True):
     """What a clean-up took away."""
 
     runs_deleted: Sequence[str] = ()
+    #: runs that were due, and stay since a run that stays follows them
+    runs_spared: Sequence[str] = ()
     bytes_before: int = 0
     bytes_after: int = 0
+    #: what kept the space from being given back
+    problem: str | None = None
 
 
 class RunWriter(Protocol):
@@ -205,7 +209,8 @@ class Store(Protocol):
 
     def collect(self, *, finished_before: float | None = None, max_runs: int | None = None) -> Collected:
         """Delete finished runs that ended before this time, and the oldest finished ones beyond so many runs in all;
-        then give the space back. A run with a living owner is never deleted.
+        then give the space back. Never deleted are a run with a living owner, and one that a run that stays follows: what
+        that one's re-execution takes from its line must be there.
         """
 
     def close(self) -> None:

@@ -5,9 +5,9 @@ The store makes it for whoever got the run's lease. Taking an event is a list ap
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,14 @@ TIMED = {
 _COUNTED = {_T.ASSET_MATERIALIZATION.value: "materializations", _T.STEP_EXPECTATION_RESULT.value: "expectations"}
 
 
-_FOLDED = frozenset((*_STARTS, *_ENDS, _UP_FOR_RETRY))
-_CHANGES = frozenset((*STATUS_AFTER, *TIMED, *_COUNTED))
+# What an event of a type does beyond its row: of most it is nothing, and then one look-up tells.
+_FOLDED, _CHANGES, _IS_MARKED = 1, 2, 4
+_DOES = {
+    kind: _FOLDED * (kind in _STARTS or kind in _ENDS or kind == _UP_FOR_RETRY)
+    + _CHANGES * (kind in STATUS_AFTER or kind in TIMED or kind in _COUNTED)
+    + _IS_MARKED * (kind in sql.MARKED)
+    for kind in (member.value for member in DagsterEventType)
+}
 
 
 class Step:
@@ -90,8 +96,8 @@ class Step:
         return made
 
     def facts(self, run: int) -> tuple[Any, ...]:
-        """What changes, and which row it is, for the query `change_step`; with the key behind it, for `add_step`."""
-        return self.op, self.state, self.attempts, self.started, self.ended, run, self.number
+        """What the query `put_step` writes."""
+        return self.op, self.state, self.attempts, self.started, self.ended, run, self.number, self.key
 
 
 class Change:
@@ -106,16 +112,11 @@ class Change:
     def take(self, kind: str, at: float) -> None:
         """Take one event into account."""
         if kind in STATUS_AFTER:
-            self.status, self.updated = STATUS_AFTER[kind].value, at
+            self.status, self.updated = STATUS_AFTER[kind].value, sql.moment_of(at)
         if kind in TIMED:
             self.times[TIMED[kind]] = at
         if kind in _COUNTED:
             self.counts[_COUNTED[kind]] += 1
-
-    @property
-    def is_any(self) -> bool:
-        """True where something changes."""
-        return bool(self.status or self.times or any(self.counts.values()))
 
     def parameters(self, run: int) -> tuple[Any, ...]:
         """For the query `change_run`."""
@@ -129,7 +130,8 @@ class Batch:
     __slots__ = ("_known", "_next_step", "_number", "_run", "change", "events", "marked", "steps")
 
     def __init__(self, run: DagsterRun, number: int, steps: dict[str, Step]) -> None:
-        self.change = Change()
+        #: what changes in the run's own row, if anything does
+        self.change: Change | None = None
         self.events: list[tuple[Any, ...]] = []
         #: places in `events` of those that are to be found over all runs, with their types
         self.marked: list[tuple[int, str]] = []
@@ -141,30 +143,40 @@ class Batch:
 
     def take(self, items: Iterable[Item]) -> None:
         """Make the rows of these."""
-        run, number, steps, events = self._run, self._number, self.steps, self.events
-        encode = codec.encode_event
+        run, number, add, encode = self._run, self._number, self.events.append, codec.encode_event
+        key: str | None = None
+        step: Step | None = None
         for at, what in items:
-            if type(what) is tuple:
-                level, text, step_key, traceback = what
-                place = None if step_key is None else (steps.get(step_key) or self._open(step_key)).number
-                events.append((number, at, None, place, None, codec.encode_message(level, text, traceback).decode()))
+            is_message = type(what) is tuple
+            key_now = what[2] if is_message else what.step_key  # type: ignore[index, union-attr]
+            if key_now != key:
+                key = key_now
+                step = None if key is None else self.steps.get(key) or self._open(key)
+            place = None if step is None else step.number
+            if is_message:
+                level, text, _, traceback = what  # type: ignore[misc]
+                add((number, at, None, place, None, codec.encode_message(level, text, traceback).decode()))
                 continue
             assert not isinstance(what, tuple)
-            kind, key = what.event_type_value, what.step_key
-            place = None
-            if key is not None:
-                step = steps.get(key) or self._open(key)
-                if kind in _FOLDED:
-                    step.take(kind, at)
-                    if not step.is_named:
-                        step.op, step.is_named = codec.op_name(what), True
-                place = step.number
-            if kind in _CHANGES:
-                self.change.take(kind, at)
+            kind = what.event_type_value
+            if _DOES.get(kind):
+                self._do(kind, at, what, step)
             body = encode(what, run)
-            if kind in sql.MARKED:
-                self.marked.append((len(events), kind))
-            events.append((number, at, kind, place, what.pid, None if body is None else body.decode()))
+            add((number, at, kind, place, what.pid, None if body is None else body.decode()))
+
+    def _do(self, kind: str, at: float, event: DagsterEvent, step: Step | None) -> None:
+        """What an event does to the summaries, and to what is looked for over all runs."""
+        does = _DOES[kind]
+        if does & _FOLDED and step is not None:
+            step.take(kind, at)
+            if not step.is_named:
+                step.op, step.is_named = codec.op_name(event), True
+        if does & _CHANGES:
+            if self.change is None:
+                self.change = Change()
+            self.change.take(kind, at)
+        if does & _IS_MARKED:
+            self.marked.append((len(self.events), kind))
 
     def _open(self, key: str) -> Step:
         """The summary of a step that this commit is the first to mention; the writer's own changes when it is done."""
@@ -178,6 +190,14 @@ class Batch:
         return step
 
 
+#: what user code tells of in events; a step may do so as often as it likes
+_TOLD = frozenset((_T.ASSET_MATERIALIZATION.value, _T.ASSET_OBSERVATION.value, _T.STEP_EXPECTATION_RESULT.value))
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 class SqliteWriter:
     """What has been appended waits in a buffer until it is committed; see `store.RunWriter` for the promises."""
 
@@ -188,6 +208,7 @@ class SqliteWriter:
         self._run = run
         self.owner = owner
         self._listeners = listeners
+        self._clock = store.clock
         self._is_in_memory = store.is_in_memory
         #: only appended to, and cut off at the front by who commits, which is safe without a lock
         self.buffer: list[Item] = []
@@ -196,8 +217,10 @@ class SqliteWriter:
         self.steps: dict[str, Step] = {}
         self.commit_lock = threading.Lock()
         self.is_closed = False
+        #: in memory: somebody else has taken the run
+        self.is_lost = False
         self.pid = os.getpid()
-        #: step key -> bytes of its messages so far
+        #: step key -> bytes of what user code has said in it so far
         self._said: dict[str | None, int] = {}
 
     @property
@@ -206,32 +229,43 @@ class SqliteWriter:
         return self._run
 
     def append(self, event: DagsterEvent) -> None:
-        """Take an event with the time of now."""
-        at = time.time()
+        """Take an event with the time of now. What user code tells of beyond the bound on its step is left out."""
+        kind = event.event_type_value
+        if kind in _TOLD and self._is_too_much(event.step_key, len(codec.encode_event(event, self._run) or b"")):
+            return
+        at = self._clock()
         self.buffer.append((at, event))
-        if event.event_type_value in STATUS_AFTER:
-            self._run = self._run.with_status(STATUS_AFTER[event.event_type_value])
+        if kind in STATUS_AFTER:
+            self._run = self._run.with_status(STATUS_AFTER[kind])
         if self._listeners:
             self._tell(sql.event_entry(self._run, at, event))
 
     def append_message(self, level: int, text: str, step_key: str | None, traceback: str | None = None) -> None:
         """Take a message of user code, as long as its step has not said too much."""
-        at = time.time()
-        said = self._said.get(step_key, 0)
-        bound = self._store.max_step_log
-        if said > bound:
-            return
-        said += len(text) + len(traceback or "")
-        self._said[step_key] = said
-        if said > bound:
-            text = (
-                f"This step has logged more than {bound} bytes: this message and what it says from now on is not kept. "
-                f"The bound is the setting retention.max_step_log."
-            )
-            level, traceback = 30, None
+        if not self._is_too_much(step_key, _size(text) + _size(traceback or "")):
+            self._take_message(level, text, step_key, traceback)
+
+    def _take_message(self, level: int, text: str, step_key: str | None, traceback: str | None) -> None:
+        at = self._clock()
         self.buffer.append((at, (level, text, step_key, traceback)))
         if self._listeners:
             self._tell(sql.message_entry(self._run, at, level, text, traceback, step_key))
+
+    def _is_too_much(self, step_key: str | None, size: int) -> bool:
+        """Count what a step says. True beyond the bound; the first time a warning in its log says so."""
+        bound = self._store.max_step_log
+        said = self._said.get(step_key, 0)
+        if said <= bound < said + size:
+            self._take_message(
+                logging.WARNING,
+                f"This step has logged more than {bound} bytes: this entry, and the messages, materializations, observations and "
+                f"expectations that come from now on, are not kept in the log. What it does and gives is not affected. The bound "
+                f"is the setting retention.max_step_log.",
+                step_key,
+                None,
+            )
+        self._said[step_key] = said + size
+        return said + size > bound
 
     def _tell(self, entry: EventLogEntry) -> None:
         for listener in list(self._listeners):
@@ -250,6 +284,8 @@ class SqliteWriter:
 
     def commit(self) -> None:
         """Write all that was appended, in one transaction. In memory it stays where it is until somebody asks for it."""
+        if self.buffer and self.is_lost:
+            raise self.lost()
         if self.buffer and not self._is_in_memory:
             self._store.write_out(self)
 
@@ -265,6 +301,7 @@ class SqliteWriter:
         if self.is_closed:
             return
         try:
+            self._store.look_at_file()  # the last commit must not go into a file that was deleted a moment ago
             self.commit()
         finally:
             self.is_closed = True

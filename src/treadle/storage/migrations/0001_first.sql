@@ -21,6 +21,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_status ON runs (status);
 CREATE INDEX runs_by_job ON runs (job_name);
 CREATE INDEX runs_by_created ON runs (created);
+CREATE INDEX runs_by_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
 
 CREATE TABLE run_tags (
     run INTEGER NOT NULL,

@@ -31,6 +31,14 @@ WHERE e.type = ?;
 -- name: run_of_number
 SELECT r.run_id FROM runs r WHERE r.id = ?;
 
+-- name: leave_last_number
+-- Numbers are never used again: where the newest event is to be deleted, its row stays, empty, until a newer one is there.
+UPDATE events SET run = 0, type = NULL, step = NULL, pid = NULL, body = NULL
+WHERE id = (SELECT max(id) FROM events) AND run = ?;
+
+-- name: delete_older_numbers
+DELETE FROM events WHERE run = 0 AND id < (SELECT max(id) FROM events);
+
 -- name: some_events
 -- A piece of a run's log to delete, so that no transaction is long.
 SELECT id FROM events WHERE run = ? LIMIT 2000;

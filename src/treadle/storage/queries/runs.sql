@@ -45,6 +45,9 @@ UPDATE runs SET
     expectations = expectations + ?
 WHERE id = ?;
 
+-- name: touch_run
+UPDATE runs SET updated = max(updated, ?) WHERE id = ?;
+
 -- name: run_stats
 SELECT r.enqueued, r.launched, r.started, r.ended, r.materializations, r.expectations,
        (SELECT count(*) FROM steps s WHERE s.run = r.id AND s.state = 'SUCCESS'),
@@ -59,17 +62,19 @@ FROM steps s JOIN runs r ON r.id = s.run WHERE r.run_id = ? ORDER BY s.number;
 -- All that a writer of the run has to know.
 SELECT number, key, op, state, attempts, started, ended FROM steps WHERE run = ? ORDER BY number;
 
--- name: add_step
-INSERT INTO steps (op, state, attempts, started, ended, run, number, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+-- name: put_step
+-- The summary of a step, new or changed.
+INSERT INTO steps (op, state, attempts, started, ended, run, number, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, number) DO UPDATE SET
+    op = excluded.op, state = excluded.state, attempts = excluded.attempts, started = excluded.started, ended = excluded.ended;
 
--- name: change_step
-UPDATE steps SET op = ?, state = ?, attempts = ?, started = ?, ended = ? WHERE run = ? AND number = ?;
+-- name: standings
+-- What retention goes by, of all runs in the order in which they were added.
+SELECT r.run_id, r.parent_run_id, r.status, coalesce(r.ended, r.updated) FROM runs r ORDER BY r.id;
 
--- name: collectable
--- The oldest finished runs; how many, and up to when they ended, is put in.
-SELECT r.run_id FROM runs r
-WHERE r.status IN ('SUCCESS', 'FAILURE', 'CANCELED') AND coalesce(r.ended, r.updated) < ?
-ORDER BY r.id LIMIT ?;
+-- name: children
+-- Runs that follow a run.
+SELECT run_id FROM runs WHERE parent_run_id = ?;
 
 -- name: delete_run
 DELETE FROM runs WHERE id = ?;
