@@ -28,7 +28,8 @@ from treadle import (
     execute_job,
     resume_run,
 )
-from treadle.executors import dask as executor_module
+from treadle.executors import cluster as executor_module
+from treadle.executors import dask as engine_module
 from treadle.runs import make_run_id
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -239,7 +240,7 @@ def test_run_whose_scheduler_is_killed_fails_and_says_so(
 def test_scheduler_that_is_not_there_is_told_before_any_step(
     instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor_module, "CONNECT", 1.0)
+    monkeypatch.setattr(engine_module, "CONNECT", 1.0)
     result = Bed(instance, tmp_path, {"existing": {"address": "tcp://127.0.0.1:9"}}).run("chain")
     assert observe(result.all_events) == expand("-{RS RF}")
     assert "No Dask scheduler answers at tcp://127.0.0.1:9" in str(result.all_events[-1].event_specific_data.error)

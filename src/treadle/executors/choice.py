@@ -30,9 +30,9 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
 
         return MultiprocessExecutor(place, execution, limit_of(execution) or count_cores())
     if execution.engine == DASK:
-        from treadle.executors.dask import DaskExecutor
+        from treadle.executors import dask
 
-        return DaskExecutor(place, execution, count_cores())
+        return dask.make_executor(place, execution, count_cores())
     if execution.engine != IN_PROCESS:
         later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
     from treadle.executors.local import InProcessExecutor

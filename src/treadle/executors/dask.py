@@ -10,56 +10,27 @@ import asyncio
 import contextlib
 import os
 import queue
-import signal
 import threading
-import time
-import warnings
-from collections import deque
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import distributed
 import msgspec
 
-from treadle import codec
 from treadle.definitions.executors import Execution
-from treadle.engine.driver import RunEnd
-from treadle.engine.workplace import Stamp, Workplace
-from treadle.errors import (
-    ChildProcessCrashException,
-    DagsterExecutionInterruptedError,
-    DagsterSubprocessError,
-    SerializableErrorInfo,
-    TreadleExecutorWarning,
-    error_info,
-)
-from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
+from treadle.engine.workplace import Workplace
 from treadle.executors import guest
-from treadle.executors.capture import FOLDER
-from treadle.executors.outside import end_of_lost, make_assignment
-from treadle.executors.wire import Broken, Done, Event, Order, Said, from_wire
-from treadle.metadata import MetadataValue
-from treadle.payloads import EngineEventData
-from treadle.plan.model import Launch
-from treadle.runs import DagsterRunStatus
+from treadle.executors.cluster import GRACE, LOOK, PATIENCE, ClusterExecutor, Site, Told
 
-_T = DagsterEventType
-_ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
-_FAILURE = _T.STEP_FAILURE.value
 _NAME = "treadle"
 #: without types of their own
 _LocalCluster: Any = distributed.LocalCluster
 _Client: Any = distributed.Client
 
-#: seconds that a step has to end after it is asked to, and after its worker was killed
-GRACE = 5.0
-#: seconds between two looks at the cluster, and whether somebody has canceled the run
-LOOK = 0.5
-#: seconds in which a scheduler answers at first; later on; and in which everything of a cluster is closed
-CONNECT, PATIENCE = 10.0, 30.0
-#: seconds after which it is told that no worker takes a step
-WAITING = 10.0
+#: an op's tag of this name says which resources of Dask its worker must have
+RESOURCES_TAG = "dagster-dask/resource_requirements"
+#: seconds in which a scheduler answers at first
+CONNECT = 10.0
 
 
 def run_task(key: str, topic: str, run_id: str, assignment: bytes, order: bytes) -> str | None:
@@ -92,17 +63,15 @@ def run_task(key: str, topic: str, run_id: str, assignment: bytes, order: bytes)
     return earlier
 
 
-class _Line:
-    """The way to the cluster: an event loop in a thread of its own, and all that Dask has for the run. Ends with the run.
+class DaskLine:
+    """The way to the cluster: an event loop in a thread of its own, and all that Dask has for the run. Ends with the run."""
 
-    What comes is told as (what, key, value): `up`, `down`, `pulse`, `told`, `over`, `gone`.
-    """
-
-    def __init__(self, cluster: Mapping[str, Any], run_id: str, assignment: bytes) -> None:
-        self._cluster = cluster
+    def __init__(self, kind: str, options: Mapping[str, Any], run_id: str, assignment: bytes) -> None:
+        self._kind = kind
+        self._options = options
         self._run_id = run_id
         self._assignment = assignment
-        self.heard: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
+        self.heard: queue.SimpleQueue[Told] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._is_closing = asyncio.Event()
         self._client: Any = None
@@ -113,8 +82,10 @@ class _Line:
 
     # -- from the thread of the run
 
-    def submit(self, key: str, order: bytes, resources: Mapping[str, float] | None) -> None:
+    def submit(self, key: str, order: bytes, tags: Mapping[str, str]) -> None:
         """Have an attempt run somewhere."""
+        given = tags.get(RESOURCES_TAG)
+        resources = msgspec.json.decode(given, type=dict[str, float]) if given else None
         self._loop.call_soon_threadsafe(self._submit, key, order, resources)
 
     def cancel(self, keys: list[str]) -> None:
@@ -133,25 +104,23 @@ class _Line:
         try:
             self._loop.run_until_complete(self._serve())
         except Exception as error:  # noqa: BLE001 - whatever Dask raises ends the run, not the thread alone
-            self.heard.put(("down", "", error))
+            self.heard.put(Told("down", value=error))
         finally:
             self._loop.run_until_complete(_end_tasks())
             self._loop.close()
-            self.heard.put(("gone", "", None))
 
     async def _serve(self) -> None:
-        kind, options = next(iter(self._cluster.items()))
         async with contextlib.AsyncExitStack() as stack:
-            at: Any = options.get("address")
-            if kind == "local":
-                at = await stack.enter_async_context(_LocalCluster(**options, asynchronous=True))
+            at: Any = self._options.get("address")
+            if self._kind == "local":
+                at = await stack.enter_async_context(_LocalCluster(**self._options, asynchronous=True))
             self._client = client = await stack.enter_async_context(
                 _Client(at, asynchronous=True, set_as_default=False, name=_NAME, timeout=CONNECT)
             )
             # Dask clears what it keeps under a client's name some time after the client has gone.
             client.subscribe_topic(client.id, self._take)
-            self.heard.put(("pulse", "", await client.nthreads()))
-            self.heard.put(("up", client.scheduler.address, None))
+            self.heard.put(Told("pulse", value=await client.nthreads()))
+            self.heard.put(Told("up", client.scheduler.address))
             await self._stay(client)
             if client.status == "running":
                 with contextlib.suppress(Exception):  # the scheduler may go just now: then there is nothing to tidy up
@@ -165,7 +134,7 @@ class _Line:
             pulse = asyncio.ensure_future(client.nthreads())
             await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if pulse.done():
-                self.heard.put(("pulse", "", pulse.result()))
+                self.heard.put(Told("pulse", value=pulse.result()))
             elif not closing.done():
                 raise TimeoutError(f"no answer in {PATIENCE:g} s")
             pulse.cancel()
@@ -179,7 +148,7 @@ class _Line:
     def _take(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, Mapping) and _NAME in message:
-            self.heard.put(("told", message[_NAME], message))
+            self.heard.put(Told("said", message[_NAME], message))
 
     def _submit(self, key: str, order: bytes, resources: Mapping[str, float] | None) -> None:
         future = self._futures[key] = self._client.submit(
@@ -191,13 +160,19 @@ class _Line:
         task.add_done_callback(self._tasks.discard)
 
     async def _wait(self, key: str, future: Any) -> None:
-        found: Any
+        what = "ended"
+        value: BaseException | None = None
         try:
-            found = await future
+            earlier = await future
+        except distributed.KilledWorker as error:
+            what, value = "lost", error
         except Exception as error:  # noqa: BLE001 - told as it is
-            found = error
+            what, value = "cancelled" if future.cancelled() else "failed", error
+        else:
+            if earlier is not None:
+                what = "lost"
         self._futures.pop(key, None)
-        self.heard.put(("over", key, found))
+        self.heard.put(Told(what, key, value))
 
     def _cancel(self, keys: list[str]) -> None:
         futures = [self._futures[key] for key in keys if key in self._futures]
@@ -218,419 +193,20 @@ async def _end_tasks() -> None:
     await loop.shutdown_default_executor()
 
 
-class _Job:
-    """An attempt that Dask has."""
+def make_executor(place: Workplace, execution: Execution, cores: int) -> ClusterExecutor:
+    """The executor of a run, for what config asks for.
 
-    __slots__ = ("has_ended", "is_told_of", "launch", "misses", "pid", "since", "worker")
-
-    def __init__(self, launch: Launch) -> None:
-        self.launch = launch
-        self.since = time.monotonic()
-        #: where it runs, once it does
-        self.worker: str | None = None
-        self.pid: int | None = None
-        #: the log has the event that ends the attempt
-        self.has_ended = False
-        #: how often in a row the worker was not among those of the cluster
-        self.misses = 0
-        self.is_told_of = False
-
-
-class DaskExecutor:
-    """Steps as tasks of Dask."""
-
-    def __init__(self, place: Workplace, execution: Execution, cores: int) -> None:
-        self.place = place
-        self._run = place.facts.run
-        self._job_name = self._run.job_name
-        self._limit = execution.max_concurrent
-        self._cluster = _read_cluster(execution, cores)
-        self._is_local = "local" in self._cluster
-        self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id)
-        self._reader = codec.EventReader(self._run)
-        self._line: _Line | None = None
-        #: address of the scheduler, once it has answered
-        self._scheduler: str | None = None
-        #: worker -> how many steps it takes at once
-        self._threads: Mapping[str, int] = {}
-        self._busy: dict[str, _Job] = {}
-        self._heard: deque[DagsterEvent | Said] = deque()
-        self._failures: list[SerializableErrorInfo] = []
-        self._is_awaited = False
-        self._interrupt: BaseException | None = None
-        #: why there is no cluster, or none any more
-        self._down: BaseException | None = None
-        self._stage = 0
-        self._next_stage = 0.0
-        self._next_look = 0.0
-        self._started = 0.0
-
-    # -- what the driver asks
-
-    @property
-    def starts_in_place(self) -> bool:
-        """False: a step starts when Dask has a thread for it."""
-        return False
-
-    @property
-    def interrupt(self) -> BaseException | None:
-        """What interrupted the run: somebody, or the loss of the scheduler."""
-        return self._interrupt
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What makes the run fail, besides its steps: workers that were lost, or could not open resources."""
-        if not self._failures:
-            return None
-        shown = "\n\n".join(info.to_string() for info in self._failures)
-        return DagsterSubprocessError(
-            f"During Dask execution errors occurred in worker processes:\n{shown}",
-            subprocess_error_infos=self._failures,
-        )
-
-    def stamp(self, path: str, step_key: str) -> Stamp:
-        """What marks the events of a step that does not run, or whose process is gone."""
-        return self.place.stamp(path, step_key)
-
-    # -- before the first step and after the last
-
-    def open(self) -> Iterator[DagsterEvent]:
-        """Reach the cluster, or make one."""
-        self._started = time.perf_counter()
-        self.place.signals.install()
-        keys = self.place.step_keys
-        what = "nothing to run"
-        if keys:
-            self._folder.mkdir(parents=True, exist_ok=True)  # by this a worker knows that it sees the folder
-            assignment = guest.encode(self._assign())
-            self._line = _Line(self._cluster, self._run.run_id, assignment)
-            while self._scheduler is None and self._down is None and self._interrupt is None:
-                self._listen(LOOK)
-                self._look_around()
-            if self._down is not None:
-                raise RunEnd(self._no_cluster(self._down)) from self._down
-            what = f"scheduler {self._scheduler}, {len(self._threads)} worker(s), {self._room} thread(s)"
-        yield run_event(
-            _T.ENGINE_EVENT,
-            self._job_name,
-            self._describe(),
-            message=f"Executing steps using Dask executor: parent process (pid: {os.getpid()}), {what}",
-        )
-        unbound = self.place.unbounded_steps
-        if unbound:
-            text = (
-                f"The timeout or memory_limit of {unbound} is not kept: Dask cannot end a task that runs. Run the job with the "
-                f"multiprocess executor to have it kept, or bound the memory of the workers (memory_limit of a local cluster)."
-            )
-            warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
-            yield self._note(text)
-
-    def _assign(self) -> Any:
-        """For workers, whose environment may be another one, with the folder of the outputs as it is here."""
-        made = make_assignment(self.place, self._folder / FOLDER)
-        overrides = {**made.overrides, "artifacts.dir": str(self._folder.parent)}
-        return msgspec.structs.replace(made, home=str(Path(made.home).resolve()), overrides=overrides)
-
-    def _no_cluster(self, error: BaseException) -> Exception:
-        if self._is_local:
-            return DagsterSubprocessError(f"A local Dask cluster could not be started: {type(error).__name__}: {error}")
-        return DagsterSubprocessError(
-            f"No Dask scheduler answers at {self._cluster['existing']['address']}: {type(error).__name__}: {error}. Start one "
-            f"(dask scheduler), or give its address in execution: config: cluster: existing: address."
-        )
-
-    def _describe(self) -> EngineEventData:
-        return EngineEventData(
-            {"pid": MetadataValue.text(str(os.getpid())), "step_keys": MetadataValue.text(str(self.place.step_keys))}
-        )
-
-    def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
-        """Let go of the cluster; one that was made for the run ends, with what still runs there."""
-        self.place.signals.restore()
-        if self._line is not None:
-            self._line.close()
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()  # nothing is kept there
-        if self._interrupt is not None:
-            yield self._note("Dask executor: the run has let go of the cluster after it was interrupted.")
-        elif not is_aborted:
-            took = format_duration((time.perf_counter() - self._started) * 1000)
-            yield run_event(
-                _T.ENGINE_EVENT,
-                self._job_name,
-                self._describe(),
-                message=f"Dask executor: parent process exiting after {took} (pid: {os.getpid()})",
-            )
-
-    def _note(self, message: str, error: SerializableErrorInfo | None = None, key: str | None = None) -> DagsterEvent:
-        return run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(error=error), message=message, step_key=key)
-
-    # -- steps
-
-    @property
-    def _room(self) -> int:
-        return sum(self._threads.values())
-
-    def has_room(self, count: int) -> bool:
-        """Whether the cluster has a thread to spare; not before all that came from there was heard."""
-        limit = self._limit if self._limit is not None else max(1, self._room)
-        has_room = not self._heard and self._interrupt is None and len(self._busy) + count < limit
-        self._is_awaited = not has_room
-        return has_room
-
-    def announce(self, order: Launch) -> DagsterEvent:
-        """Dask is about to get the step."""
-        return run_event(
-            _T.STEP_WORKER_STARTING,
-            self._job_name,
-            EngineEventData(marker_start="step_process_start"),
-            message=f'Submitting "{order.step_key}" to Dask.',
-            step_key=order.step_key,
-        )
-
-    def launch(self, order: Launch) -> None:
-        """Give a step to Dask."""
-        assert self._line is not None
-        key = f"{_NAME}-{self._run.run_id}-{order.step_key}-{order.attempt}"
-        self._busy[key] = _Job(order)
-        tags = self.place.job.wiring.ops[order.path].tags
-        self._line.submit(key, guest.encode(Order(order)), _read_resources(tags))
-
-    def next_event(self, timeout: float | None) -> DagsterEvent | None:
-        """What comes from the cluster, in the order in which it comes."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            while self._heard:
-                told = self._heard.popleft()
-                if isinstance(told, DagsterEvent):
-                    return told
-                extra = {"exc_text": told.traceback} if told.traceback else None
-                self.place.facts.log.message(told.level, told.text, told.step_key, told.op_name, extra)
-            if self._is_awaited and self.has_room(0):
-                return None
-            if not self._busy and (deadline is None or self._interrupt is not None):
-                return None
-            wait = LOOK
-            if deadline is not None:
-                wait = min(LOOK, deadline - time.monotonic())
-                if wait <= 0:
-                    return None
-            self._listen(wait)
-            self._look_around()
-
-    # -- waiting
-
-    def _listen(self, seconds: float) -> None:
-        """Wait so long for something to come, and take all that has. A signal is taken too."""
-        signals = self.place.signals
-        messages = []
-        assert self._line is not None
-        heard = self._line.heard
-        signals.is_open = True
-        try:
-            if signals.pending is None:
-                messages.append(heard.get(timeout=seconds))
-        except queue.Empty:
-            pass
-        except DagsterExecutionInterruptedError as error:
-            signals.pending = error
-        finally:
-            signals.is_open = False
-        with contextlib.suppress(queue.Empty):
-            while True:
-                messages.append(heard.get_nowait())
-        for what, key, value in messages:
-            self._hear(what, key, value)
-
-    def _look_around(self) -> None:
-        """Take signals, see whether the run is canceled, and go on with ending what runs."""
-        signals, now = self.place.signals, time.monotonic()
-        if signals.pending is not None:
-            error, signals.pending = signals.pending, None
-            if self._interrupt is None:
-                self._stop(error)
-            else:
-                self._next_stage = now  # asked twice
-        if self._interrupt is None and now >= self._next_look:
-            self._next_look = now + LOOK
-            if self.place.facts.instance.get_status(self._run.run_id) is DagsterRunStatus.CANCELING:
-                self._stop(DagsterExecutionInterruptedError("The run was canceled."))
-        if self._interrupt is not None:
-            for key in [key for key, job in self._busy.items() if job.worker is None and now - job.since > LOOK]:
-                del self._busy[key]  # it has not begun, and now it will not
-            if self._busy and now >= self._next_stage:
-                self._insist()
-
-    def _stop(self, error: BaseException) -> None:
-        self._interrupt = error
-        keys = [job.launch.step_key for job in self._busy.values()]
-        self._heard.append(self._note(f"Dask executor: received termination signal - cancelling steps: {keys}."))
-        for job in self._busy.values():
-            job.since = time.monotonic()
-        self._next_stage = time.monotonic() + GRACE
-        if self._line is not None:
-            self._line.cancel(list(self._busy))
-
-    def _insist(self) -> None:
-        """Steps did not end when they were interrupted."""
-        self._stage += 1
-        self._next_stage = time.monotonic() + GRACE
-        keys = [job.launch.step_key for job in self._busy.values()]
-        pids = {job.pid for job in self._busy.values() if job.pid is not None} - {os.getpid()}
-        if self._is_local and pids and self._stage == 1:
-            text = f"{keys} did not end when interrupted; sending SIGKILL to their worker processes."
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            self._heard.append(self._note(f"Dask executor: {text}"))
-            return
-        where = sorted({str(job.worker) for job in self._busy.values()})
-        text = (
-            f"{keys} did not end when interrupted, and Dask cannot stop a task that runs. The run ends without them; they "
-            f"may go on for a while on {where}."
-        )
-        self._heard.append(self._note(f"Dask executor: {text}"))
-        self._fail_all(DagsterExecutionInterruptedError(f"Dask executor: {text}"))
-
-    def _fail_all(self, error: BaseException) -> None:
-        for job in self._busy.values():
-            if not job.has_ended:
-                self._heard.append(end_of_lost(self.place, job.launch, error_info(error), may_retry=False))
-        self._busy.clear()
-
-    # -- what comes from the cluster
-
-    def _hear(self, what: str, key: str, value: Any) -> None:
-        if what == "told":
-            self._hear_step(key, value)
-        elif what == "over":
-            self._hear_end(key, value)
-        elif what == "pulse":
-            self._threads = value
-            self._look_at_workers()
-        elif what == "up":
-            self._scheduler = key
-        elif what == "down" and self._down is None:
-            self._lose_scheduler(value)
-
-    def _hear_step(self, key: str, message: Mapping[str, Any]) -> None:
-        job = self._busy.get(key)
-        if job is None:
-            return
-        job.worker, job.pid = message["worker"], message["pid"]
-        for body in message["told"]:
-            told = guest.decode_told(body)
-            if isinstance(told, Event):
-                job.has_ended = job.has_ended or told.type_value in _ENDS
-                self._heard.append(from_wire(told, self._reader))
-            elif isinstance(told, Said):
-                self._heard.append(told)
-            elif isinstance(told, Done):
-                del self._busy[key]
-                if told.breaks is not None and self._interrupt is None:
-                    self._failures.append(told.breaks)
-            elif isinstance(told, Broken):
-                del self._busy[key]
-                self._take_error(job, told.error)
-
-    def _hear_end(self, key: str, found: Any) -> None:
-        """Dask is through with an attempt of which there was no last word."""
-        job = self._busy.get(key)
-        if job is None:
-            return
-        name = type(found).__name__
-        if isinstance(found, str):
-            self._bury(key, None)
-        elif name == "KilledWorker":
-            self._bury(key, found)
-        elif "CancelledError" in name:
-            if self._interrupt is None:
-                self._lose_scheduler(found)
-        elif isinstance(found, Exception):
-            del self._busy[key]
-            self._take_error(job, error_info(found))
-        else:
-            self._bury(key, None)
-
-    def _take_error(self, job: _Job, error: SerializableErrorInfo) -> None:
-        """A worker could not so much as begin, or could not say what it did."""
-        self._failures.append(error)
-        if not job.has_ended:
-            self._heard.append(end_of_lost(self.place, job.launch, error, may_retry=False))
-
-    def _look_at_workers(self) -> None:
-        now = time.monotonic()
-        for key, job in list(self._busy.items()):
-            if job.worker is not None:
-                # one that has just joined may not be in an answer that was under way
-                job.misses = 0 if job.worker in self._threads else job.misses + 1
-                if job.misses > 1:
-                    self._bury(key, None)
-            elif not job.is_told_of and now - job.since > WAITING and self._has_idle_thread():
-                job.is_told_of = True
-                text = (
-                    f'Dask executor: step "{job.launch.step_key}" waits for {WAITING:g} s already for a Dask worker to take it. '
-                    f"The cluster has {len(self._threads)} worker(s) with {self._room} thread(s): see that there are some, and "
-                    f"that they have the resources that the step's tags ask for."
-                )
-                self._heard.append(self._note(text, key=job.launch.step_key))
-
-    def _has_idle_thread(self) -> bool:
-        return not self._threads or sum(job.worker is not None for job in self._busy.values()) < self._room
-
-    def _bury(self, key: str, cause: BaseException | None) -> None:
-        """A worker is gone, with the step that it was at."""
-        job = self._busy.pop(key)
-        assert self._line is not None
-        self._line.cancel([key])
-        error = ChildProcessCrashException(job.pid)
-        error.__cause__ = cause
-        info, step_key = error_info(error), job.launch.step_key
-        which = f"Dask worker {job.worker or '(unknown)'}"
-        if job.has_ended:
-            text = f'Dask executor: the {which} was lost after step "{step_key}" had ended.'
-            self._heard.append(self._note(text, info, step_key))
-            return
-        self._heard.append(
-            self._note(
-                f'Dask executor: the {which} was lost while it was at step "{step_key}": {error}', info, step_key
-            )
-        )
-        end = end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)
-        if end.event_type_value == _FAILURE and self._interrupt is None:
-            self._failures.append(info)
-        self._heard.append(end)
-
-    def _lose_scheduler(self, cause: BaseException) -> None:
-        self._down = cause
-        if self._scheduler is None:
-            return  # it was never there: `open` tells
-        error = DagsterSubprocessError(
-            f"The Dask scheduler {self._scheduler} was lost, or was started anew: {type(cause).__name__}: {cause}. Nobody knows "
-            f"how far these steps came: {[job.launch.step_key for job in self._busy.values()]}. See that the scheduler is "
-            f"there, and execute the run again from its failure."
-        )
-        self._interrupt = self._interrupt or error
-        self._heard.append(self._note(f"Dask executor: {error}", error_info(error)))
-        self._fail_all(error)
-
-
-def _read_cluster(execution: Execution, cores: int) -> dict[str, dict[str, Any]]:
-    """What config asks for. A local cluster has a process for each step that may run at once, unless config says else."""
+    A local cluster has a process for each step that may run at once, unless config says else.
+    """
     given = execution.options.get("cluster") or {"local": {}}
     kind = next(iter(given))
     options = dict(given[kind] or {})
     if kind == "local":
         defaults: dict[str, Any] = {"n_workers": execution.max_concurrent or cores, "threads_per_worker": 1}
-        if (
-            "dashboard_address" not in options
-        ):  # a scheduler has a server all the same: not for the network, on no fixed port
+        if "dashboard_address" not in options:
+            # a scheduler has a server even where nobody asks for a dashboard: on no fixed port, and not for the network
             defaults |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
         options = {**defaults, **options}
-    return {kind: options}
-
-
-def _read_resources(tags: Mapping[str, str]) -> Mapping[str, float] | None:
-    """What an op's tag says that a worker must have."""
-    given = tags.get("dagster-dask/resource_requirements")
-    return msgspec.json.decode(given, type=dict[str, float]) if given else None
+    run_id = place.facts.run.run_id
+    site = Site("Dask", options.get("address"), lambda assignment: DaskLine(kind, options, run_id, assignment))
+    return ClusterExecutor(place, execution.max_concurrent, site)
