@@ -176,6 +176,20 @@ def asleep():
     plus_one(sleeps())
 
 
+@op(timeout=0.5)
+def takes_too_long(context) -> int:
+    mark(context, "begun")
+    for _ in range(PATIENCE * 50):
+        time.sleep(0.02)
+    return 1
+
+
+@job(executor_def=dask_executor)
+def too_slow():
+    takes_too_long()
+    one()
+
+
 @op
 def waits_for_go(context, number: int) -> int:
     mark(context, "begun")
@@ -224,7 +238,7 @@ def calling_home():
 JOBS = {
     made.name: made
     for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, long_chain, with_resource, calling_home,
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, long_chain, with_resource, calling_home,
     )
 }  # fmt: skip
 

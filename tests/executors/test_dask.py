@@ -208,9 +208,15 @@ def test_policy_has_a_step_whose_worker_was_killed_tried_again(bed: Bed) -> None
     assert len(bed.marks("begun")) == 2
 
 
-def test_run_whose_scheduler_is_killed_fails_and_says_so(
-    instance: DagsterInstance, tmp_path: Path, in_thread: Callable[..., concurrent.futures.Future]
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_run_whose_scheduler_is_killed_or_hangs_fails_and_says_so(
+    instance: DagsterInstance,
+    tmp_path: Path,
+    in_thread: Callable[..., concurrent.futures.Future],
+    monkeypatch: pytest.MonkeyPatch,
+    blow: signal.Signals,
 ) -> None:
+    monkeypatch.setattr(engine_module, "PATIENCE", 2.0)
     script = (
         "import sys, distributed\n"
         "if __name__ == '__main__':\n"
@@ -227,10 +233,11 @@ def test_run_whose_scheduler_is_killed_fails_and_says_so(
         bed = Bed(instance, tmp_path, {"existing": {"address": address}})
         running = in_thread(bed.run, "slow")
         bed.wait_for("begun")
-        process.kill()
-        killed = time.monotonic()
+        process.send_signal(blow)
+        struck = time.monotonic()
         result = running.result(timeout=60)
-    assert time.monotonic() - killed < 20
+        process.kill()
+    assert time.monotonic() - struck < 20
     assert not result.success
     assert bed.status is DagsterRunStatus.FAILURE
     assert f"The Dask scheduler {address} was lost" in result.failure_data_for_node("takes_long").error.message
@@ -261,6 +268,16 @@ def test_what_a_worker_cannot_import_fails_the_step_with_that_error(bed: Bed, tm
         del sys.modules["here_alone"]
     assert "here_alone" in result.failure_data_for_node("one").error.to_string()
     assert bed.status is DagsterRunStatus.FAILURE
+
+
+def test_step_that_takes_longer_than_its_timeout_is_interrupted_and_fails(bed: Bed) -> None:
+    result = bed.run("too_slow")
+    assert result.get_failed_step_keys() == {"takes_too_long"}
+    error = result.failure_data_for_node("takes_too_long").error
+    assert error.cls_name == "StepTimeoutError"
+    assert "timeout of 0.5 s" in error.message
+    assert observe(result.events_for_node("takes_too_long"))[-1].type_name == "STEP_FAILURE"
+    assert bed.messages(DagsterEventType.RUN_FAILURE)[0].endswith("Steps failed: ['takes_too_long'].")
 
 
 # -- canceling ----------------------------------------------------------------------------------------------------------

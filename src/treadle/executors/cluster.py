@@ -21,13 +21,14 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from treadle import codec
-from treadle.engine.driver import RunEnd
+from treadle.engine.driver import BEGINNINGS, RunEnd
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
     DagsterSubprocessError,
     SerializableErrorInfo,
+    StepTimeoutError,
     TreadleExecutorWarning,
     error_info,
 )
@@ -43,7 +44,7 @@ from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
-_FAILURE = _T.STEP_FAILURE.value
+_FAILURE, _SUCCESS = _T.STEP_FAILURE.value, _T.STEP_SUCCESS.value
 
 #: seconds that a step has to end after it is asked to, and after its worker was killed
 GRACE = 5.0
@@ -99,7 +100,7 @@ class Site(NamedTuple):
 class _Job:
     """An attempt that the engine has."""
 
-    __slots__ = ("has_ended", "is_told_of", "launch", "misses", "pid", "since", "worker")
+    __slots__ = ("deadline", "doom", "has_ended", "is_told_of", "launch", "misses", "pid", "since", "worker")
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
@@ -112,6 +113,10 @@ class _Job:
         #: how often in a row the worker was not among those of the cluster
         self.misses = 0
         self.is_told_of = False
+        #: when the attempt has taken too long, or when one that was interrupted for that is given up
+        self.deadline: float | None = None
+        #: why the attempt was interrupted from here
+        self.doom: StepTimeoutError | None = None
 
 
 class ClusterExecutor:
@@ -195,11 +200,12 @@ class ClusterExecutor:
             self._describe(),
             message=f"Executing steps using {self._engine} executor: parent process (pid: {os.getpid()}), {what}",
         )
-        unbound = self.place.unbounded_steps
+        steps = self.place.plan.steps.values()
+        unbound = [step.key for step in steps if step.demands is not None and step.demands.memory_limit]
         if unbound:
             text = (
-                f"The timeout or memory_limit of {unbound} is not kept: {self._engine} cannot end a task that runs. Run the job with the "
-                f"multiprocess executor to have it kept, or bound the memory of the workers (memory_limit of a local cluster)."
+                f"The memory_limit of {unbound} is not kept: {self._engine} runs several steps in one process. Run the job with the "
+                f"multiprocess executor to have it kept, or bound the memory of the workers, as memory_limit of a local cluster does."
             )
             warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
             yield self._note(text)
@@ -339,6 +345,9 @@ class ClusterExecutor:
                 del self._busy[key]  # it has not begun, and now it will not
             if self._busy and now >= self._next_stage:
                 self._insist()
+        for key, job in list(self._busy.items()):
+            if job.deadline is not None and now >= job.deadline and self._interrupt is None:
+                self._end_late(key, job)
 
     def _stop(self, error: BaseException) -> None:
         self._interrupt = error
@@ -373,6 +382,27 @@ class ClusterExecutor:
         self._heard.append(self._note(f"{self._engine} executor: {text}"))
         self._fail_all(DagsterExecutionInterruptedError(f"{self._engine} executor: {text}"))
 
+    def _end_late(self, key: str, job: _Job) -> None:
+        """A step takes too long: it is interrupted, and given up if that does not help."""
+        demands, step_key = self.place.plan.steps[job.launch.path].demands, job.launch.step_key
+        assert demands is not None
+        assert self._line is not None
+        if job.doom is None:
+            job.doom = StepTimeoutError(
+                f"Step {step_key} has taken longer than its op's timeout of {demands.timeout:g} s, and was interrupted. Give it more "
+                f"time, or see what it waits for: treadle logs {self._run.run_id} {step_key}."
+            )
+            job.deadline = time.monotonic() + GRACE
+            self._line.cancel([key])
+            return
+        del self._busy[key]
+        text = f"step {step_key} did not end when interrupted; it may go on for a while on {job.worker}."
+        self._heard.append(self._note(f"{self._engine} executor: {text}", key=step_key))
+        self._heard.append(self._end_of_late(job, job.doom))
+
+    def _end_of_late(self, job: _Job, doom: StepTimeoutError) -> DagsterEvent:
+        return end_of_lost(self.place, job.launch, error_info(doom), may_retry=self._interrupt is None)
+
     def _fail_all(self, error: BaseException) -> None:
         for job in self._busy.values():
             if not job.has_ended:
@@ -404,22 +434,34 @@ class ClusterExecutor:
         for body in message["told"]:
             told = guest.decode_told(body)
             if isinstance(told, Event):
-                job.has_ended = job.has_ended or told.type_value in _ENDS
-                self._heard.append(from_wire(told, self._reader))
+                self._hear_event(job, told)
             elif isinstance(told, Said):
                 self._heard.append(told)
             elif isinstance(told, Done):
                 del self._busy[key]
-                if told.breaks is not None and self._interrupt is None:
+                if told.breaks is not None and self._interrupt is None and job.doom is None:
                     self._failures.append(told.breaks)
             elif isinstance(told, Broken):
                 del self._busy[key]
                 self._take_error(job, told.error)
 
+    def _hear_event(self, job: _Job, told: Event) -> None:
+        kind = told.type_value
+        if kind in BEGINNINGS:
+            demands = self.place.plan.steps[job.launch.path].demands
+            if demands is not None and demands.timeout is not None:
+                job.deadline = time.monotonic() + demands.timeout
+        elif kind in _ENDS:
+            job.has_ended, job.deadline = True, None
+            if job.doom is not None and kind != _SUCCESS:
+                self._heard.append(self._end_of_late(job, job.doom))
+                return
+        self._heard.append(from_wire(told, self._reader))
+
     def _hear_end(self, what: str, key: str, error: BaseException | None) -> None:
         """The engine is through with an attempt that has not had its last word."""
         if what == "cancelled":
-            if self._interrupt is None:
+            if self._interrupt is None and self._busy[key].doom is None:
                 assert error is not None
                 self._lose_cluster(error)
         elif what == "failed":
