@@ -54,19 +54,20 @@ def check_requirements(
     elif execution.engine == DASK:
         from treadle.executors import outside
 
-        _check_dask(run.job_name)
+        _check_dask(job)
         outside.check_requirements(job, run, instance, "Dask")
     slots_of(execution, job, plan)
 
 
-def _check_dask(job_name: str) -> None:
+def _check_dask(job: JobDefinition) -> None:
     try:
-        import treadle.executors.dask  # noqa: F401 - whether it can be
+        from treadle.executors import dask
     except ImportError as error:
         raise DagsterUnmetExecutorRequirementsError(
-            f'The job "{job_name}" is to run on Dask, and this Python has no Dask to run it with ({error}). Install it, here and '
+            f'The job "{job.name}" is to run on Dask, and this Python has no Dask to run it with ({error}). Install it, here and '
             f"where the workers are: pip install 'treadle[dask]'. Or give the job another executor."
         ) from error
+    dask.check_tags(job)
 
 
 def limit_of(execution: Execution) -> int | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
+import threading
 import time
 import warnings
 from collections import deque
@@ -69,12 +69,34 @@ class Told(NamedTuple):
     value: Any = None
 
 
+class Inbox:
+    """What has come over a line, in its order. A signal may interrupt who waits here, and nothing is lost by that."""
+
+    def __init__(self) -> None:
+        self._told: deque[Told] = deque()
+        self._is_there = threading.Event()
+
+    def put(self, told: Told) -> None:
+        """Add something, from any thread."""
+        self._told.append(told)
+        self._is_there.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long for something to come."""
+        self._is_there.wait(seconds)
+
+    def take(self) -> list[Told]:
+        """All that has come."""
+        self._is_there.clear()
+        return [self._told.popleft() for _ in range(len(self._told))]
+
+
 class Line(Protocol):
     """The way to a cluster. It exists as long as the run, and no longer."""
 
     @property
-    def heard(self) -> queue.SimpleQueue[Told]:
-        """What has come, in its order."""
+    def inbox(self) -> Inbox:
+        """Where what is told comes."""
 
     def submit(self, key: str, order: bytes, tags: Mapping[str, str]) -> None:
         """Have an attempt run somewhere, once: never twice, whatever becomes of its worker."""
@@ -308,23 +330,17 @@ class ClusterExecutor:
     def _listen(self, seconds: float) -> None:
         """Wait so long for something to come, and take all that has. A signal is taken too."""
         signals = self.place.signals
-        messages: list[Told] = []
         assert self._line is not None
-        heard = self._line.heard
+        inbox = self._line.inbox
         signals.is_open = True
         try:
             if signals.pending is None:
-                messages.append(heard.get(timeout=seconds))
-        except queue.Empty:
-            pass
+                inbox.wait(seconds)
         except DagsterExecutionInterruptedError as error:
             signals.pending = error
         finally:
             signals.is_open = False
-        with contextlib.suppress(queue.Empty):
-            while True:
-                messages.append(heard.get_nowait())
-        for told in messages:
+        for told in inbox.take():
             self._hear(told)
 
     def _look_around(self) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import distributed
 import msgspec
 
 from treadle.definitions.executors import Execution
+from treadle.definitions.job import JobDefinition
 from treadle.engine.workplace import Workplace
+from treadle.errors import DagsterInvalidDefinitionError
 from treadle.executors import guest
-from treadle.executors.cluster import GRACE, LOOK, PATIENCE, ClusterExecutor, Site, Told
+from treadle.executors.cluster import GRACE, LOOK, PATIENCE, ClusterExecutor, Inbox, Site, Told
 
 _NAME = "treadle"
 #: without types of their own
@@ -55,7 +56,7 @@ def run_task(key: str, topic: str, run_id: str, assignment: bytes, order: bytes)
 
     def is_wanted() -> bool:
         task = worker.state.tasks.get(key)
-        return task is not None and task.state == "executing"
+        return task is not None and task.state in ("executing", "long-running")
 
     earlier = asyncio.run_coroutine_threadsafe(claim(), loop).result()
     if earlier is None:
@@ -71,7 +72,7 @@ class DaskLine:
         self._options = options
         self._run_id = run_id
         self._assignment = assignment
-        self.heard: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        self.inbox = Inbox()
         self._loop = asyncio.new_event_loop()
         self._is_closing = asyncio.Event()
         self._client: Any = None
@@ -84,27 +85,28 @@ class DaskLine:
 
     def submit(self, key: str, order: bytes, tags: Mapping[str, str]) -> None:
         """Have an attempt run somewhere."""
-        given = tags.get(RESOURCES_TAG)
-        resources = msgspec.json.decode(given, type=dict[str, float]) if given else None
-        self._loop.call_soon_threadsafe(self._submit, key, order, resources)
+        self._call(self._submit, key, order, _read_resources(tags))
 
     def cancel(self, keys: list[str]) -> None:
         """Have Dask forget these: what has not begun does not begin, what has is interrupted by itself."""
-        self._loop.call_soon_threadsafe(self._cancel, keys)
+        self._call(self._cancel, keys)
 
     def close(self) -> None:
         """Let go of everything; what still runs on a cluster of our own ends."""
-        with contextlib.suppress(RuntimeError):  # it has ended by itself
-            self._loop.call_soon_threadsafe(self._is_closing.set)
+        self._call(self._is_closing.set)
         self._thread.join(PATIENCE)
+
+    def _call(self, fn: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself, and the reason is on its way
+            self._loop.call_soon_threadsafe(fn, *args)
 
     # -- in its own thread
 
     def _live(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except Exception as error:  # noqa: BLE001 - whatever Dask raises ends the run, not the thread alone
-            self.heard.put(Told("down", value=error))
+        except BaseException as error:  # noqa: BLE001 - whatever Dask raises ends the run, not the thread alone
+            self.inbox.put(Told("down", value=error))
         finally:
             self._loop.run_until_complete(_end_tasks())
             self._loop.close()
@@ -119,8 +121,8 @@ class DaskLine:
             )
             # Dask clears what it keeps under a client's name some time after the client has gone.
             client.subscribe_topic(client.id, self._take)
-            self.heard.put(Told("pulse", value=await client.nthreads()))
-            self.heard.put(Told("up", client.scheduler.address))
+            self.inbox.put(Told("pulse", value=await client.nthreads()))
+            self.inbox.put(Told("up", client.scheduler.address))
             await self._stay(client)
             if client.status == "running":
                 with contextlib.suppress(Exception):  # the scheduler may go just now: then there is nothing to tidy up
@@ -134,7 +136,7 @@ class DaskLine:
             pulse = asyncio.ensure_future(client.nthreads())
             await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if pulse.done():
-                self.heard.put(Told("pulse", value=pulse.result()))
+                self.inbox.put(Told("pulse", value=pulse.result()))
             elif not closing.done():
                 raise TimeoutError(f"no answer in {PATIENCE:g} s")
             pulse.cancel()
@@ -148,7 +150,7 @@ class DaskLine:
     def _take(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, Mapping) and _NAME in message:
-            self.heard.put(Told("said", message[_NAME], message))
+            self.inbox.put(Told("said", message[_NAME], message))
 
     def _submit(self, key: str, order: bytes, resources: Mapping[str, float] | None) -> None:
         future = self._futures[key] = self._client.submit(
@@ -172,7 +174,7 @@ class DaskLine:
             if earlier is not None:
                 what = "lost"
         self._futures.pop(key, None)
-        self.heard.put(Told(what, key, value))
+        self.inbox.put(Told(what, key, value))
 
     def _cancel(self, keys: list[str]) -> None:
         futures = [self._futures[key] for key in keys if key in self._futures]
@@ -191,6 +193,24 @@ async def _end_tasks() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+def _read_resources(tags: Mapping[str, str]) -> dict[str, float] | None:
+    """What of Dask's resources an op's worker must have."""
+    given = tags.get(RESOURCES_TAG)
+    return msgspec.json.decode(given, type=dict[str, float]) if given else None
+
+
+def check_tags(job: JobDefinition) -> None:
+    """Refuse tags that ask for resources in a way that nobody understands: DagsterInvalidDefinitionError."""
+    for path, op in job.wiring.ops.items():
+        try:
+            _read_resources(op.tags)
+        except msgspec.MsgspecError as error:
+            raise DagsterInvalidDefinitionError(
+                f'op "{path}": the tag {RESOURCES_TAG} holds how much of which resources of Dask a worker must have, such as '
+                f'{{"GPU": 1}}; it is {op.tags[RESOURCES_TAG]} ({error}).'
+            ) from error
 
 
 def make_executor(place: Workplace, execution: Execution, cores: int) -> ClusterExecutor:
