@@ -195,7 +195,7 @@ REFUSED: list[tuple[Any, str]] = [
     (t.Optional, "Write Optional[T]"),
     (types.Optional, "Write Optional[T]"),
     ("int", "does not name anything"),
-    (t.List["int"], "'int' cannot be used"),
+    (t.List["int"], "Problem using type 'int'"),
     (T, "Write a class, or Any"),
     (t.NoReturn, "Write a class, or Any"),
     ([int], "Write list[T]"),

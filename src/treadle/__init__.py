@@ -217,6 +217,9 @@ if TYPE_CHECKING:
         ExecutorRequirement as ExecutorRequirement,
     )
     from treadle.definitions.executors import (
+        async_executor as async_executor,
+    )
+    from treadle.definitions.executors import (
         dask_executor as dask_executor,
     )
     from treadle.definitions.executors import (
@@ -233,6 +236,9 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.executors import (
         multiprocess_executor as multiprocess_executor,
+    )
+    from treadle.definitions.executors import (
+        threaded_executor as threaded_executor,
     )
     from treadle.definitions.file_handles import (
         FileHandle as FileHandle,
@@ -332,6 +338,9 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.op import (
         op as solid,
+    )
+    from treadle.definitions.opening import (
+        IAttachDifferentObjectToOpContext as IAttachDifferentObjectToOpContext,
     )
     from treadle.definitions.opening import (
         build_resources as build_resources,
@@ -1040,8 +1049,8 @@ _HOMES: dict[str, str] = {
         load_definitions_from_package_module load_definitions_from_package_name with_resources
     """,
     "treadle.definitions.executors": """
-        ExecutorDefinition ExecutorRequirement dask_executor executor in_process_executor
-        multi_or_in_process_executor multiple_process_executor_requirements multiprocess_executor
+        ExecutorDefinition ExecutorRequirement async_executor dask_executor executor in_process_executor
+        multi_or_in_process_executor multiple_process_executor_requirements multiprocess_executor threaded_executor
     """,
     "treadle.definitions.file_handles": """
         FileHandle FileManager LocalFileHandle LocalFileManager local_file_manager
@@ -1067,7 +1076,7 @@ _HOMES: dict[str, str] = {
         OpDefinition op
     """,
     "treadle.definitions.opening": """
-        build_resources
+        IAttachDifferentObjectToOpContext build_resources
     """,
     "treadle.definitions.paths": """
         UPathIOManager custom_path_fs_io_manager
@@ -1231,7 +1240,7 @@ __all__ = [
     "ExecutionResult", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
     "Failure", "Field", "FileHandle", "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue",
     "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
-    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IOManager", "IOManagerDefinition", "In",
+    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IAttachDifferentObjectToOpContext", "IOManager", "IOManagerDefinition", "In",
     "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext",
     "InitResourceContext", "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition",
     "InputMapping", "Int", "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData",
@@ -1258,7 +1267,7 @@ __all__ = [
     "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue", "TreadleByValueWarning",
     "TreadleExecutorWarning", "TreadleLoggerWarning", "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple",
     "TypeCheck", "TypeCheckContext", "TypeCheckData", "UPathIOManager", "UrlMetadataValue", "UserFailureData",
-    "__version__", "build_hook_context", "build_init_logger_context", "build_init_resource_context",
+    "__version__", "async_executor", "build_hook_context", "build_init_logger_context", "build_init_resource_context",
     "build_input_context", "build_op_context", "build_output_context", "build_reconstructable_job",
     "build_resources", "build_solid_context", "check_dagster_type", "colored_console_logger", "composite_solid",
     "config_from_files", "config_from_pkg_resources", "config_from_yaml_strings", "config_mapping", "configured",
@@ -1272,7 +1281,7 @@ __all__ = [
     "mem_io_manager", "multi_or_in_process_executor", "multiple_process_executor_requirements",
     "multiprocess_executor", "op", "pipeline", "reconstructable", "reexecute_pipeline",
     "reexecute_pipeline_iterator", "repository", "resource", "resume_run", "solid", "success_hook",
-    "usable_as_dagster_type", "validate_run_config", "with_resources",
+    "threaded_executor", "usable_as_dagster_type", "validate_run_config", "with_resources",
 ]
 # fmt: on
 

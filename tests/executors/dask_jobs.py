@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -225,6 +226,26 @@ def with_resource():
     uses()
 
 
+@op(out=DynamicOut())
+def names():
+    for name in ("ann", "bob"):
+        yield DynamicOutput(name, mapping_key=name)
+
+
+@op
+def prints(context, name: str) -> None:
+    mark(context, f"at {name}")
+    wait_for(context, "at ann" if name == "bob" else "at bob")
+    for _ in range(100):
+        print(name)
+    print("trouble of", name, file=sys.stderr)
+
+
+@job(executor_def=dask_executor)
+def printing():
+    names().map(prints)
+
+
 @op
 def calls_home(context) -> int:
     return len(context.instance.get_runs())
@@ -238,7 +259,7 @@ def calling_home():
 JOBS = {
     made.name: made
     for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, long_chain, with_resource, calling_home,
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, long_chain, with_resource, printing, calling_home,
     )
 }  # fmt: skip
 

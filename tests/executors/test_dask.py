@@ -30,6 +30,7 @@ from treadle import (
 )
 from treadle.executors import cluster as executor_module
 from treadle.executors import dask as engine_module
+from treadle.executors.capture import files_of
 from treadle.runs import make_run_id
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -157,6 +158,24 @@ def test_messages_of_steps_are_in_the_log_in_their_order(bed: Bed) -> None:
         ("one", 20, "one is here"),
         ("one", 30, "and says more"),
     ]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_steps_print_is_kept_for_each_of_them_also_where_they_share_a_process(bed: Bed, threads: int) -> None:
+    if threads == 2:
+        bed.cluster = {"local": {"n_workers": 1, "threads_per_worker": 2}}
+    assert bed.run("printing").success
+    folder = Path(bed.instance.storage_directory(), bed.run_id, "compute_logs")
+    keys = {
+        key: entry.dagster_event.event_specific_data.file_key
+        for entry in bed.instance.all_logs(bed.run_id, of_type=DagsterEventType.LOGS_CAPTURED)
+        for key in entry.dagster_event.event_specific_data.step_keys
+    }
+    for name in ("ann", "bob"):
+        out, err = files_of(folder, keys[f"prints[{name}]"])
+        assert out.read_text() == f"{name}\n" * 100
+        assert err.read_text() == f"trouble of {name}\n"
+    assert (len({*bed.marks("at ann"), *bed.marks("at bob")}) == 1) is (threads == 2)
 
 
 def test_resources_are_opened_and_closed_for_each_step_in_its_worker(bed: Bed) -> None:

@@ -104,8 +104,26 @@ DASK_SCHEMA = {
     },
 }
 
+THREADED_SCHEMA = {
+    "max_concurrent": Field(
+        Noneable(int),
+        default_value=None,
+        description="How many steps may run at once; None: four more than there are cores, at most 32.",
+    ),
+    "retries": RETRIES_FIELD,
+    "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+}
+
+ASYNC_SCHEMA = {
+    **THREADED_SCHEMA,
+    "max_concurrent": Field(
+        Noneable(int), default_value=None, description="How many steps may run at once; None: 100."
+    ),
+}
+
 
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
+THREADED, ASYNC = "threaded", "async"
 DASK = "dask"
 #: run config names one of the two
 CHOICE = "choice"
@@ -272,6 +290,22 @@ multiprocess_executor = ExecutorDefinition(
     engine=MULTIPROCESS,
 )
 
+#: runs several steps at once on threads of this process
+threaded_executor = ExecutorDefinition(
+    "threaded_executor",
+    THREADED_SCHEMA,
+    description="Runs several steps at once on threads of this process.",
+    engine=THREADED,
+)
+
+#: runs async ops concurrently on one event loop, and all others on threads of this process
+async_executor = ExecutorDefinition(
+    "async_executor",
+    ASYNC_SCHEMA,
+    description="Runs async ops concurrently on one event loop, and all others on threads of this process.",
+    engine=ASYNC,
+)
+
 
 #: runs each step as a task of Dask
 dask_executor = ExecutorDefinition(
@@ -320,10 +354,12 @@ __all__ = [
     "DEFAULT_EXECUTOR_FIELD",
     "ExecutorDefinition",
     "ExecutorRequirement",
+    "async_executor",
     "dask_executor",
     "executor",
     "in_process_executor",
     "multi_or_in_process_executor",
     "multiple_process_executor_requirements",
     "multiprocess_executor",
+    "threaded_executor",
 ]

@@ -243,7 +243,7 @@ def _read_inputs(
                     f"context of the step."
                 )
             raise DagsterInvalidDefinitionError(
-                f'{described} declares the input "{name}" in ins, but its function has no parameter of that name.'
+                f"{described}: the decorated function does not have argument(s) '{name}', which ins declares."
                 f"{names.nearest(name, call.input_names)} Parameters: {', '.join(call.input_names) or 'none'}. Only "
                 f"a Nothing input stands in ins alone."
             )

@@ -6,10 +6,11 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 from treadle import later
-from treadle.definitions.executors import DASK, IN_PROCESS, MULTIPROCESS, Execution
+from treadle.definitions.executors import ASYNC, DASK, IN_PROCESS, MULTIPROCESS, THREADED, Execution
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
 from treadle.engine.limits import Limits
@@ -21,6 +22,8 @@ from treadle.runs import DagsterRun
 
 #: how many steps run at once, where config does not say
 _VARIABLES = ("TREADLE_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT", "DAGSTER_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT")
+#: where config does not say, and the machine would let more
+THREADED_LIMIT, ASYNC_LIMIT = 32, 100
 
 
 def make_executor(execution: Execution, place: Workplace) -> Executor:
@@ -28,11 +31,15 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution) or count_cores())
+        return MultiprocessExecutor(place, execution, limit_of(execution))
     if execution.engine == DASK:
         from treadle.executors import dask
 
         return dask.make_executor(place, execution, count_cores())
+    if execution.engine in (THREADED, ASYNC):
+        from treadle.executors.threads import ThreadedExecutor
+
+        return ThreadedExecutor(place, limit_of(execution), is_async=execution.engine == ASYNC)
     if execution.engine != IN_PROCESS:
         later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
     from treadle.executors.local import InProcessExecutor
@@ -70,13 +77,20 @@ def _check_dask(job: JobDefinition) -> None:
     dask.check_tags(job)
 
 
-def limit_of(execution: Execution) -> int | None:
+def limit_of(execution: Execution) -> int:
     """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
 
-    None on Dask, where the cluster says it, from moment to moment.
+    Steps on threads and on an event loop mostly wait: there may be more of them. On Dask the cluster says it, from moment to
+    moment, to the executor.
     """
-    if execution.max_concurrent is not None or execution.engine == DASK:
+    if execution.max_concurrent is not None:
         return execution.max_concurrent
+    if execution.engine == DASK:
+        return sys.maxsize
+    if execution.engine == ASYNC:
+        return ASYNC_LIMIT
+    if execution.engine == THREADED:
+        return min(THREADED_LIMIT, count_cores() + 4)
     for variable in _VARIABLES:
         text = os.environ.get(variable, "")
         if text.isdecimal() and int(text) > 0:

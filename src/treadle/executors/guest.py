@@ -1,8 +1,8 @@
 """A step in a process of an existing engine, where Treadle is a guest among other work and other threads.
 
 The engine's task calls `perform` in one of its threads. What the step tells goes to the run's process by what the engine
-has for that, `Host.post`; the job is made once in each process. Nothing here knows which engine it is, nothing is killed,
-and no signal, descriptor or logger of the process is touched.
+has for that, `Host.post`; the job is made once in each process. Nothing here knows which engine it is; nothing is killed,
+and no signal handler, descriptor or logger of the process is touched.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from treadle.errors import DagsterExecutionInterruptedError, StoreError, error_info
+from treadle.executors import streams
+from treadle.executors.capture import files_of, key_of
 from treadle.executors.wire import Assignment, Broken, Done, Order, ToParent
 from treadle.executors.worker import Shop, Worker
 from treadle.instance import DagsterInstance
@@ -130,29 +132,71 @@ def _raise_in(thread: int, error: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
 
 
+class PrintedOutput:
+    """Keeps what the step in this thread prints, in files that its run's process sees; `name` says which, before each step."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.name = ""
+        self._kept: streams.StepOutput | None = None
+        self._token: Any = None
+
+    def begin(self) -> str:
+        """Keep it from now on; gives the key of the files."""
+        streams.install()
+        self._kept = streams.StepOutput(self._folder, self.name)
+        self._token = streams.step_output.set(self._kept)
+        return self.name
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes that were written to them so far."""
+        out, err = (path.stat().st_size if path.exists() else 0 for path in files_of(self._folder, self.name))
+        return out, err
+
+    def end(self) -> None:
+        """The step is over. Again is fine."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            streams.step_output.reset(self._token)
+            kept.close()
+            streams.remove()
+
+
 # -- what a process keeps of a run --------------------------------------------------------------------------------------
 
 
+class _Desk(NamedTuple):
+    """What one thread runs steps of a run with."""
+
+    worker: Worker
+    outbox: Outbox
+    #: None where nobody would see it
+    output: PrintedOutput | None
+
+
 class _Room:
-    """One run in this process: its job, and workers, one for each thread that has had a step."""
+    """One run in this process: its job, and desks, one for each thread that has had a step."""
 
     def __init__(self, assignment: Assignment) -> None:
-        self._shop = Shop(assignment, _far_instance(assignment))
-        self._idle: list[tuple[Worker, Outbox]] = []
+        far = _far_instance(assignment)
+        self._shop = Shop(assignment, far)
+        self._folder = Path(assignment.capture_folder) if far is None else None
+        self._idle: list[_Desk] = []
 
-    def enter(self, host: Host) -> tuple[Worker, Outbox]:
-        """A worker that nobody else has, which tells its events by this host."""
+    def enter(self, host: Host) -> _Desk:
+        """A desk that nobody else has, whose messages go by this host."""
         try:
-            worker, outbox = self._idle.pop()
+            desk = self._idle.pop()
         except IndexError:
             outbox = Outbox()
-            worker = Worker(self._shop, outbox, None, host.where)
-        outbox.host = host
-        return worker, outbox
+            output = PrintedOutput(self._folder) if self._folder is not None else None
+            desk = _Desk(Worker(self._shop, outbox, output, host.where), outbox, output)
+        desk.outbox.host = host
+        return desk
 
-    def leave(self, worker: Worker, outbox: Outbox) -> None:
+    def leave(self, desk: _Desk) -> None:
         """Give it back."""
-        self._idle.append((worker, outbox))
+        self._idle.append(desk)
 
 
 #: by the assignment
@@ -219,7 +263,10 @@ def perform(host: Host, assignment: bytes, order: bytes) -> None:
         outbox.put(Broken(error_info(error)))
         outbox.flush()
         return
-    worker, outbox = room.enter(host)
+    desk = room.enter(host)
+    worker, outbox, output = desk
+    if output is not None:
+        output.name = key_of(launch.step_key, launch.attempt)
     interruption = Interruption(worker, host)
     try:
         worker.run(launch)
@@ -227,8 +274,10 @@ def perform(host: Host, assignment: bytes, order: bytes) -> None:
         _tell_interrupted(worker, outbox, launch, error)
     finally:
         interruption.end()
+        if output is not None:
+            output.end()
     outbox.flush()
-    room.leave(worker, outbox)
+    room.leave(desk)
 
 
 def _tell_interrupted(worker: Worker, outbox: Outbox, launch: Launch, error: BaseException) -> None:
