@@ -35,6 +35,11 @@ THREADED_LIMIT, ASYNC_LIMIT = 32, 100
 
 def make_executor(execution: Execution, place: Workplace) -> Executor:
     """The executor of a run."""
+    mixed = _default_of_mixed(execution, place)
+    if mixed is not None:
+        from treadle.executors.mixed import MixedExecutor
+
+        return MixedExecutor(place, execution, limit_of(execution) or 1, mixed)
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
@@ -60,6 +65,34 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     return make_own(definition, context)
 
 
+#: by engine: where its steps run, the first of them where an op says nothing
+_PLACES = {
+    IN_PROCESS: ("inline",),
+    MULTIPROCESS: ("process", "fresh_process"),
+    THREADED: ("thread",),
+    ASYNC: ("async", "thread"),
+}
+
+
+def _wants_others(execution: Execution, plan: Plan) -> bool:
+    """Whether some op is to run elsewhere than the executor runs steps."""
+    own = _PLACES.get(execution.engine)
+    asked = {step.demands.isolation for step in plan.steps.values() if step.demands is not None}
+    return own is not None and not asked <= {None, *own}
+
+
+def _default_of_mixed(execution: Execution, place: Workplace) -> str | None:
+    """Where ops run that say nothing, in a run whose ops run in different places; None where all run in one.
+
+    A run of `execute_in_process` stays in this process, whatever its ops say.
+    """
+    facts = place.facts
+    if not _wants_others(execution, place.plan) or facts.run.job_code_origin is None:
+        return None
+    default = _PLACES[execution.engine][0]
+    return "fresh_process" if default == "process" and execution.options.get("isolation") == "step" else default
+
+
 def check_requirements(
     execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance, plan: Plan
 ) -> None:
@@ -67,7 +100,8 @@ def check_requirements(
 
     Raises DagsterUnmetExecutorRequirementsError, and DagsterInvalidConfigError for a step that needs more than config gives.
     """
-    if execution.engine == MULTIPROCESS:
+    is_mixed = run.job_code_origin is not None and _wants_others(execution, plan)
+    if execution.engine == MULTIPROCESS or is_mixed:
         from treadle.executors import outside
 
         outside.check_requirements(job, run, instance, "multiprocess")
