@@ -69,6 +69,11 @@ def in_processes():
     _everywhere()
 
 
+@job(executor_def=multiprocess_executor)
+def freely():
+    _everywhere()
+
+
 @job(executor_def=in_process_executor)
 def in_process():
     _everywhere()

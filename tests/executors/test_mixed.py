@@ -11,7 +11,7 @@ import pytest
 
 from tests.executors import mixed_jobs
 from tests.executors.process_jobs import TRACES
-from treadle import execute_job, instance_for_test, job, op, reconstructable
+from treadle import DagsterInvalidConfigError, execute_job, instance_for_test, job, op, reconstructable
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -103,6 +103,28 @@ def test_tag_of_a_node_says_where_it_runs(instance):
     with run(tagged, instance) as result:
         assert result.output_for_node("anywhere")[0] != os.getpid()
         assert result.output_for_node("here")[0] == os.getpid()
+
+
+def test_config_says_where_an_op_runs_whatever_the_op_says(instance):
+    places = {"thread": "fresh_process", "anywhere": "thread"}
+    with execute_job(
+        reconstructable(mixed_jobs.freely),
+        instance,
+        {**QUIET, "execution": {"config": {"op_isolation": places}}},
+    ) as result:
+        assert result.output_for_node("thread")[0] != os.getpid()
+        assert result.output_for_node("anywhere")[0] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [({"thraed": "thread"}, 'op_isolation names .*Did you mean "thread"'), ({"thread": "thraed"}, "expected one of")],
+)
+def test_config_that_names_no_op_or_no_place_is_refused_before_there_is_a_run(instance, places, said):
+    config = {**QUIET, "execution": {"config": {"op_isolation": places}}}
+    with pytest.raises(DagsterInvalidConfigError, match=said):
+        execute_job(reconstructable(mixed_jobs.freely), instance, config)
+    assert instance.get_runs() == []
 
 
 @job(executor_def=mixed_jobs.in_process_executor)

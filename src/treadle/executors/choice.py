@@ -24,6 +24,7 @@ from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterInvalidConfigError, DagsterUnmetExecutorRequirementsError
 from treadle.instance import DagsterInstance
+from treadle.names import nearest
 from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
@@ -39,11 +40,12 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     if mixed is not None:
         from treadle.executors.mixed import MixedExecutor
 
-        return MixedExecutor(place, execution, limit_of(execution) or 1, mixed)
+        places = places_of(execution, place.plan)
+        return MixedExecutor(place, execution, limit_of(execution) or 1, (mixed, places))
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution) or 1)
+        return MultiprocessExecutor(place, execution, limit_of(execution) or 1, places_of(execution, place.plan))
     if execution.engine == DASK:
         from treadle.executors import dask
 
@@ -74,11 +76,21 @@ _PLACES = {
 }
 
 
+def places_of(execution: Execution, plan: Plan) -> dict[str, str]:
+    """By path of each op that is to run in a certain place, which: as config says, else the op or its tag."""
+    asked = {
+        path: step.demands.isolation
+        for path, step in plan.steps.items()
+        if step.demands is not None and step.demands.isolation is not None
+    }
+    options = execution.options if isinstance(execution.options, Mapping) else {}
+    return {**asked, **(options.get("op_isolation") or {})}
+
+
 def _wants_others(execution: Execution, plan: Plan) -> bool:
     """Whether some op is to run elsewhere than the executor runs steps."""
     own = _PLACES.get(execution.engine)
-    asked = {step.demands.isolation for step in plan.steps.values() if step.demands is not None}
-    return own is not None and not asked <= {None, *own}
+    return own is not None and not set(places_of(execution, plan).values()) <= set(own)
 
 
 def _default_of_mixed(execution: Execution, place: Workplace) -> str | None:
@@ -115,6 +127,14 @@ def check_requirements(
         _check_dask(job)
         outside.check_requirements(job, run, instance, "Dask")
     slots_of(execution, job, plan)
+    unknown = [path for path in places_of(execution, plan) if path not in plan.steps]
+    if unknown:
+        raise DagsterInvalidConfigError(
+            f"Error in config for the {execution.engine} executor: op_isolation names {unknown}, and the job has no op of such a "
+            f"path.{nearest(unknown[0], plan.steps)} Ops: {list(plan.steps)[:20]}.",
+            [],
+            execution.options,
+        )
 
 
 def _check_dask(job: JobDefinition) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -80,16 +80,21 @@ class _Near(ThreadedExecutor):
 
 
 class MixedExecutor:
-    """Steps in workers, on threads, on a loop and on the driver's thread, `limit` of them at once."""
+    """Steps in workers, on threads, on a loop and on the driver's thread, `limit` of them at once.
 
-    def __init__(self, place: Workplace, execution: Execution, limit: int, default: str) -> None:
+    `places` says where: a default, and by path of an op where that runs.
+    """
+
+    def __init__(
+        self, place: Workplace, execution: Execution, limit: int, places: tuple[str, Mapping[str, str]]
+    ) -> None:
         self.place = place
         self._limit = limit
-        self._default = default
+        self._default, self._places = places
         self._bell, self._rings = socket.socketpair()
         for end in (self._bell, self._rings):
             end.setblocking(False)
-        self._far = MultiprocessExecutor(place, execution, limit)
+        self._far = MultiprocessExecutor(place, execution, limit, self._places)
         # what is opened here is what steps here need
         near = copy(place)
         near.step_keys = [key for key in place.step_keys if self._where(split_step_key(key)[0]) in NEAR]
@@ -99,8 +104,7 @@ class MixedExecutor:
         self._is_awaited = False
 
     def _where(self, path: str) -> str:
-        demands = self.place.plan.steps[path].demands
-        return (demands.isolation if demands is not None else None) or self._default
+        return self._places.get(path, self._default)
 
     # -- what the driver asks
 

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from treadle import codec
@@ -57,6 +57,7 @@ MEMORY_LOOK = 0.05
 SHOWN = 1 << 20
 
 
+NO_PLACES: Mapping[str, str] = {}
 #: in place of a worker, in the selector
 _DOORBELL = object()
 
@@ -82,8 +83,12 @@ class _Job:
 class MultiprocessExecutor:
     """Steps in worker processes."""
 
-    def __init__(self, place: Workplace, execution: Execution, limit: int) -> None:
+    def __init__(
+        self, place: Workplace, execution: Execution, limit: int, places: Mapping[str, str] = NO_PLACES
+    ) -> None:
         self.place = place
+        #: by path of an op: `process` or `fresh_process`, where it is not as config has it for all
+        self._places = places
         self._run = place.facts.run
         self._job_name = self._run.job_name
         self._limit = limit
@@ -266,7 +271,7 @@ class MultiprocessExecutor:
     def _assign(self) -> None:
         while self._orders and self._crew is not None:
             demands = self.place.plan.steps[self._orders[0].path].demands
-            is_fresh = self._is_fresh_for(demands)
+            is_fresh = self._is_fresh_for(self._orders[0].path)
             hand = self._idle.pop() if self._idle and not is_fresh else self._hire()
             if hand is None:
                 return
@@ -280,10 +285,10 @@ class MultiprocessExecutor:
                 continue
             self._busy[hand] = _Job(order, demands)
 
-    def _is_fresh_for(self, demands: Demands | None) -> bool:
+    def _is_fresh_for(self, path: str) -> bool:
         """Whether an attempt has a process of its own: as its op says, or else as config does."""
-        isolation = demands.isolation if demands is not None else None
-        return isolation == "fresh_process" or (isolation is None and self._is_fresh)
+        where = self._places.get(path)
+        return self._is_fresh if where is None else where == "fresh_process"
 
     def _hire(self) -> Hand | None:
         assert self._crew is not None
@@ -505,7 +510,7 @@ class MultiprocessExecutor:
         if any(done.output):
             self._show(job)
         is_worn = self._max_steps is not None and self._steps_done[hand] >= self._max_steps
-        is_worn = is_worn or job.doom is not None or self._is_fresh_for(job.demands)
+        is_worn = is_worn or job.doom is not None or self._is_fresh_for(job.launch.path)
         if is_worn or (self._max_memory is not None and done.memory > self._max_memory):
             self._leaving.add(hand)
             with contextlib.suppress(OSError):
