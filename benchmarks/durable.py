@@ -3,7 +3,8 @@
 * A chain of 1,000 ops on a lasting instance with in-memory values, every step committed before the next one starts. Beside
   it, in the same run: the same rows written by bare sqlite3, one transaction a step; the same chain on an instance in
   memory; and Dagster on its default instance, where a peer interpreter has it.
-* A store of 1,000,000 events: listing 50 runs, and reading the step summary of one run, also in a store of 10,000 events.
+* A store of 1,000,000 events: listing 50 runs, finding runs by a tag and events of one type over all runs, and reading the
+  step summary and the log of one run; also in a store of 10,000 events.
 * The resume of a run of 10,000 steps whose process died: until its first new step starts.
 
     durable.py [--peer PYTHON]... [--repeat N] [--quick]
@@ -107,13 +108,20 @@ def measure_store(events: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         instance = treadle.DagsterInstance.local_temp(folder)
         job = chain_of(treadle, 20)
-        run_ids = [job.execute_in_process(run_config=QUIET, instance=instance).run_id for _ in range(80)]
+        run_ids = [
+            job.execute_in_process(run_config=QUIET, instance=instance, tags={"number": str(number)}).run_id
+            for number in range(80)
+        ]
         fill(Path(folder, "treadle.db"), events)
         listing = timed(lambda: instance.get_run_records(limit=50))
+        tagged = timed(lambda: instance.get_runs(treadle.RunsFilter(tags={"number": "3"}), limit=50))
+        wanted = treadle.EventRecordsFilter(treadle.DagsterEventType.RUN_SUCCESS)
+        ends = timed(lambda: instance.get_event_records(wanted, limit=50))
         steps = timed(lambda: instance.get_step_summaries(run_ids[3]))
         log = timed(lambda: instance.all_logs(run_ids[3]))
         instance.dispose()
-        return {"list": listing * 1000, "steps": steps * 1000, "log": log * 1000}
+        found = {"list": listing, "tagged": tagged, "ends": ends, "steps": steps, "log": log}
+        return {name: seconds * 1000 for name, seconds in found.items()}
 
 
 def fill(path: Path, events: int) -> None:
@@ -134,9 +142,14 @@ def fill(path: Path, events: int) -> None:
             (shift, runs),
         )
         connection.execute(
+            "INSERT INTO run_tags SELECT run + ?, key, value FROM run_tags WHERE run <= ?", (shift, runs)
+        )
+        connection.execute(
             "INSERT INTO events (run, at, type, step, pid, body) SELECT run + ?, at, type, step, pid, body FROM events WHERE run <= ?",
             (shift, runs),
         )
+    marked = "SELECT DISTINCT type FROM marks"
+    connection.execute(f"INSERT OR IGNORE INTO marks SELECT type, id, run FROM events WHERE type IN ({marked})")
     connection.commit()
     connection.close()
 
@@ -279,11 +292,13 @@ def main() -> None:
     if "dagster, default instance" in figures:
         print(f" Dagster takes {figures['dagster, default instance']['wall'] / lasting:,.0f} times as long.", end="")
     print(
-        "\n\n| store | list 50 runs, ms | steps of one run, ms | log of one run, 127 entries, ms |\n| --- | ---: | ---: | ---: |"
+        "\n\n| store | list 50 runs, ms | find runs by a tag, ms | newest 50 ends of runs, ms | steps of one run, ms |"
+        " log of one run, 127 entries, ms |\n| --- | ---: | ---: | ---: | ---: | ---: |"
     )
     for count in (events // 100, events):
         found = run(sys.executable, "store", count)
-        print(f"| {count:,} events | {found['list']:.2f} | {found['steps']:.2f} | {found['log']:.2f} |")
+        cells = " | ".join(f"{found[name]:.2f}" for name in ("list", "tagged", "ends", "steps", "log"))
+        print(f"| {count:,} events | {cells} |")
     found = middle([run(sys.executable, "resume", long) for _ in range(min(3, repeat))])
     print(f"\nA run of {long:,} steps that died is resumed: its first new step starts after {found['first']:.2f} s.")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from treadle.checks import check_param
-from treadle.engine.machine import ABANDONED, EXCLUDED, Machine
+from treadle.engine.machine import Machine
+from treadle.engine.track import ABANDONED, EXCLUDED
 from treadle.errors import CheckError, DagsterExecutionStepNotFoundError, DagsterInvariantViolationError
 from treadle.instance import DagsterInstance
 from treadle.plan import past
@@ -113,8 +114,7 @@ def find_past_again(instance: DagsterInstance, run: DagsterRun) -> Past:
 def _known_by_line(instance: DagsterInstance, parent: DagsterRun) -> past.Known:
     logs = []
     for run_id in _line(instance, parent):
-        events = (record.event_log_entry.dagster_event for record in instance.store.read_log(run_id, types=past.FOLDED))
-        logs.append(past.fold(run_id, (event for event in events if event is not None)))
+        logs.append(past.fold(run_id, instance.store.read_events(run_id, past.FOLDED)))
     return past.merge(logs)
 
 

@@ -90,7 +90,7 @@ def find_result(
     check_same(run, definition, config)
     if not run.is_finished:
         return resume_run(run_id, instance=instance, job=job, raise_on_error=raise_on_error)
-    events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event is not None]
+    events = instance.store.read_events(run_id)
     return JobExecutionResult(
         definition, run, events, instance, lambda: StoredValues(definition, config, run, instance)
     )
@@ -141,11 +141,7 @@ def prepare(
     try:
         run = _find(instance, run_id)  # whoever had it may have ended it meanwhile
         setup = _set_up(run, instance, job, input_values or {}, force)
-        before = [
-            record.event_log_entry.dagster_event
-            for record in instance.store.read_log(run_id)
-            if record.event_log_entry.dagster_event is not None
-        ]
+        before = instance.store.read_events(run_id)
         if force:
             setup, resumed = _as_known(setup, before)
         else:

@@ -226,6 +226,16 @@ def test_entries_read_are_those_that_were_asked_for(
     assert found == meant[:limit]
 
 
+def test_events_alone_are_those_of_the_entries(logged: tuple[Store, str, list[EventLogRecord]]) -> None:
+    store, run_id, every = logged
+    events = [record.event_log_entry.dagster_event for record in every]
+    assert store.read_events(run_id) == [event for event in events if event is not None]
+    starts = [event for event in events if event is not None and event.event_type is T.STEP_START]
+    assert store.read_events(run_id, [T.STEP_START]) == starts
+    assert store.read_events(run_id, []) == []
+    assert store.read_events("nowhere") == []
+
+
 @given(data=st.data())
 def test_events_found_over_all_runs_are_those_that_the_filter_means(
     events: tuple[Store, list[EventLogRecord]], data: st.DataObject

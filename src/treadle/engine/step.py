@@ -68,8 +68,6 @@ from treadle.payloads import (
 from treadle.plan.model import Launch
 from treadle.types import TypeCheckContext
 
-_START = DagsterEventType.STEP_START.value
-_RESTARTED = DagsterEventType.STEP_RESTARTED.value
 _LOADED = DagsterEventType.LOADED_INPUT.value
 _INPUT = DagsterEventType.STEP_INPUT.value
 _OUTPUT = DagsterEventType.STEP_OUTPUT.value
@@ -118,12 +116,8 @@ class Attempt:
     def run(self) -> Iterator[DagsterEvent]:
         """The attempt from its first event to its last."""
         stamp = self.stamp
-        if self.order.attempt == 1:
-            yield stamp.event(_START)
-        else:
-            text = f'Started re-execution (attempt # {self.order.attempt}) of step "{stamp.step_key}".'
-            yield stamp.event(_RESTARTED, None, text)
-        self.before = usage.read()
+        yield stamp.beginning(self.order.attempt)
+        self.before = usage.read(self.place.usage_scope)
         started = perf_counter()
         try:
             if self.bench.inputs:
@@ -272,6 +266,9 @@ class Attempt:
         if invoke.is_stream(result):
             signals.is_open = True
             for outcome in invoke.stream(definition, result, context, self.place.loop):
+                if type(outcome) is invoke.Pending:
+                    yield outcome  # type: ignore[misc]  # to who asked for it, by invoke.PARKED: it is no event
+                    continue
                 self._leave()
                 yield from self._take(outcome)
                 self._enter(self._body_error)

@@ -179,16 +179,28 @@ class LogReader:
 
     def record(self, row: Sequence[Any]) -> EventLogRecord:
         """One entry. Raises DagsterEventLogInvalidForRun, naming the row, where it cannot be read."""
-        number, at, kind, step_key, op, pid, body = row[:7]
+        number, at, kind, step_key, _, _, body = row[:7]
+        if kind is not None:
+            return EventLogRecord(number, event_entry(self._run, at, self.event(row)))
         try:
-            if kind is None:
-                return EventLogRecord(number, message_entry(self._run, at, *codec.decode_message(body), step_key))
-            return EventLogRecord(number, event_entry(self._run, at, self._events.event(kind, step_key, op, pid, body)))
+            return EventLogRecord(number, message_entry(self._run, at, *codec.decode_message(body), step_key))
         except DagsterEventLogInvalidForRun as error:
-            raise DagsterEventLogInvalidForRun(
-                f"Row {number} of the event log cannot be read. {error} The rest of the log is not harmed: restore the row from "
-                f"a copy of the database, or delete the run."
-            ) from error.__cause__
+            raise _unreadable(number, error) from error.__cause__
+
+    def event(self, row: Sequence[Any]) -> DagsterEvent:
+        """The event of an entry that is no message. Raises DagsterEventLogInvalidForRun, too."""
+        number, _, kind, step_key, op, pid, body = row[:7]
+        try:
+            return self._events.event(kind, step_key, op, pid, body)
+        except DagsterEventLogInvalidForRun as error:
+            raise _unreadable(number, error) from error.__cause__
+
+
+def _unreadable(number: int, error: DagsterEventLogInvalidForRun) -> DagsterEventLogInvalidForRun:
+    return DagsterEventLogInvalidForRun(
+        f"Row {number} of the event log cannot be read. {error} The rest of the log is not harmed: restore the row from a copy of "
+        f"the database, or delete the run."
+    )
 
 
 def event_entry(run: DagsterRun, at: float, event: DagsterEvent) -> EventLogEntry:

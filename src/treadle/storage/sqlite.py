@@ -394,6 +394,21 @@ class SqliteStore:
         reader = sql.LogReader(sql.run_of(row))
         return [reader.record(each) for each in rows]
 
+    def read_events(self, run_id: str, types: Collection[DagsterEventType] | None = None) -> list[DagsterEvent]:
+        """The events of a run's log, or those of some types, without what else its entries say."""
+        conditions = sql.Conditions()
+        if types is None:
+            conditions.add("e.type IS NOT NULL")
+        else:
+            conditions.among("e.type", [kind.value for kind in types])
+        query = conditions.after(sql.queries()["log"], "AND") + " ORDER BY e.id"
+        with self._reading() as connection:
+            row = connection.execute(sql.queries()["run_by_id"], (run_id,)).fetchone()
+            if row is None:
+                return []
+            reader = sql.LogReader(sql.run_of(row))
+            return [reader.event(each) for each in connection.execute(query, (row[0], *conditions.parameters))]
+
     def find_events(
         self, wanted: EventRecordsFilter, limit: int | None = None, *, ascending: bool = False
     ) -> list[EventLogRecord]:

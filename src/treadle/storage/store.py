@@ -79,6 +79,9 @@ class Collected(msgspec.Struct, frozen=True):
 class RunWriter(Protocol):
     """Writes the log of one run. There is one for a run at a time: whoever holds its lease."""
 
+    #: called every so often from another thread, where the store lasts: whoever writes looks for what others have said
+    look: Callable[[], None] | None
+
     @property
     def run(self) -> DagsterRun:
         """The run's record, with the status that what was appended leaves it in."""
@@ -173,6 +176,9 @@ class Store(Protocol):
         `types` leaves only events of these types, and no messages. An unknown run has an empty log. Raises
         DagsterEventLogInvalidForRun, naming run and row, where a row cannot be read.
         """
+
+    def read_events(self, run_id: str, types: Collection[DagsterEventType] | None = None) -> list[DagsterEvent]:
+        """The events of `read_log` in the order of writing, all or those of some types: for who folds them."""
 
     def find_events(
         self, wanted: EventRecordsFilter, limit: int | None = None, *, ascending: bool = False
