@@ -51,6 +51,8 @@ OBJECTS = {
     "mem_io_manager": "Keeps outputs in memory.",
     "local_file_manager": "A resource that keeps files in a folder of this machine.",
     "in_process_executor": "Runs the steps one after another in this process.",
+    "threaded_executor": "Runs several steps at once on threads of this process.",
+    "async_executor": "Runs async ops concurrently on one event loop, and all others on threads of this process.",
     "multiprocess_executor": "Runs each step in a process of its own. That comes later: `execute_in_process` runs any job in this one.",
     "multi_or_in_process_executor": "One of the two, as run config says.",
     "default_executors": "`in_process_executor` and `multiprocess_executor`, in a list.",

@@ -217,6 +217,12 @@ if TYPE_CHECKING:
         ExecutorRequirement as ExecutorRequirement,
     )
     from treadle.definitions.executors import (
+        async_executor as async_executor,
+    )
+    from treadle.definitions.executors import (
+        dask_executor as dask_executor,
+    )
+    from treadle.definitions.executors import (
         executor as executor,
     )
     from treadle.definitions.executors import (
@@ -230,6 +236,9 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.executors import (
         multiprocess_executor as multiprocess_executor,
+    )
+    from treadle.definitions.executors import (
+        threaded_executor as threaded_executor,
     )
     from treadle.definitions.file_handles import (
         FileHandle as FileHandle,
@@ -329,6 +338,9 @@ if TYPE_CHECKING:
     )
     from treadle.definitions.op import (
         op as solid,
+    )
+    from treadle.definitions.opening import (
+        IAttachDifferentObjectToOpContext as IAttachDifferentObjectToOpContext,
     )
     from treadle.definitions.opening import (
         build_resources as build_resources,
@@ -578,6 +590,12 @@ if TYPE_CHECKING:
     )
     from treadle.events import (
         StepKind as StepKind,
+    )
+    from treadle.executors.beside import (
+        Executor as Executor,
+    )
+    from treadle.executors.beside import (
+        InitExecutorContext as InitExecutorContext,
     )
     from treadle.instance import (
         DagsterInstance as DagsterInstance,
@@ -1037,8 +1055,8 @@ _HOMES: dict[str, str] = {
         load_definitions_from_package_module load_definitions_from_package_name with_resources
     """,
     "treadle.definitions.executors": """
-        ExecutorDefinition ExecutorRequirement executor in_process_executor multi_or_in_process_executor
-        multiple_process_executor_requirements multiprocess_executor
+        ExecutorDefinition ExecutorRequirement async_executor dask_executor executor in_process_executor
+        multi_or_in_process_executor multiple_process_executor_requirements multiprocess_executor threaded_executor
     """,
     "treadle.definitions.file_handles": """
         FileHandle FileManager LocalFileHandle LocalFileManager local_file_manager
@@ -1064,7 +1082,7 @@ _HOMES: dict[str, str] = {
         OpDefinition op
     """,
     "treadle.definitions.opening": """
-        build_resources
+        IAttachDifferentObjectToOpContext build_resources
     """,
     "treadle.definitions.paths": """
         UPathIOManager custom_path_fs_io_manager
@@ -1101,6 +1119,9 @@ _HOMES: dict[str, str] = {
     """,
     "treadle.events": """
         DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
+    """,
+    "treadle.executors.beside": """
+        Executor InitExecutorContext
     """,
     "treadle.instance": """
         DagsterInstance instance_for_test
@@ -1225,11 +1246,11 @@ __all__ = [
     "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput", "DynamicOutputDefinition",
     "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource", "EvaluationError", "EventLogEntry",
     "EventLogRecord", "EventMetadata", "EventRecordsFilter", "EventRecordsResult", "ExecuteInProcessResult",
-    "ExecutionResult", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
+    "ExecutionResult", "Executor", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
     "Failure", "Field", "FileHandle", "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue",
     "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
-    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IOManager", "IOManagerDefinition", "In",
-    "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext",
+    "HookErroredData", "HookExecutionError", "HookExecutionResult", "IAttachDifferentObjectToOpContext", "IOManager", "IOManagerDefinition", "In",
+    "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitExecutorContext", "InitLoggerContext",
     "InitResourceContext", "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition",
     "InputMapping", "Int", "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData",
     "JobDefinition", "JobExecutionResult", "JobFailureData", "JsonFormatter", "JsonLogFormatter",
@@ -1255,12 +1276,12 @@ __all__ = [
     "TableSchemaMetadataValue", "TextMetadataValue", "TimestampMetadataValue", "TreadleByValueWarning",
     "TreadleExecutorWarning", "TreadleLoggerWarning", "TreadleSettingsWarning", "TreadleStorageWarning", "TreadleWiringWarning", "Tuple",
     "TypeCheck", "TypeCheckContext", "TypeCheckData", "UPathIOManager", "UrlMetadataValue", "UserFailureData",
-    "__version__", "build_hook_context", "build_init_logger_context", "build_init_resource_context",
+    "__version__", "async_executor", "build_hook_context", "build_init_logger_context", "build_init_resource_context",
     "build_input_context", "build_op_context", "build_output_context", "build_reconstructable_job",
     "build_resources", "build_solid_context", "check_dagster_type", "colored_console_logger", "composite_solid",
     "config_from_files", "config_from_pkg_resources", "config_from_yaml_strings", "config_mapping", "configured",
     "create_repository_using_definitions_args", "custom_path_fs_io_manager", "dagster_type_loader",
-    "default_executors", "default_loggers", "default_system_loggers", "execute_job", "execute_pipeline",
+    "dask_executor", "default_executors", "default_loggers", "default_system_loggers", "execute_job", "execute_pipeline",
     "execute_pipeline_iterator", "executor", "failure_hook", "file_relative_path", "fs_io_manager",
     "get_dagster_logger", "graph", "in_process_executor", "input_manager", "instance_for_test", "io_manager", "job",
     "json_console_logger", "lambda_solid", "load_definitions_from_current_module", "load_definitions_from_module",
@@ -1269,7 +1290,7 @@ __all__ = [
     "mem_io_manager", "multi_or_in_process_executor", "multiple_process_executor_requirements",
     "multiprocess_executor", "op", "pipeline", "reconstructable", "reexecute_pipeline",
     "reexecute_pipeline_iterator", "repository", "resource", "resume_run", "solid", "success_hook",
-    "usable_as_dagster_type", "validate_run_config", "with_resources",
+    "threaded_executor", "usable_as_dagster_type", "validate_run_config", "with_resources",
 ]
 # fmt: on
 

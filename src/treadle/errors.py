@@ -29,6 +29,7 @@ Everybody may import this module; it imports nothing of ours. A class's docstrin
     │   │   ├── StoreFullError, StoreReadOnlyError, StoreBusyError, StoreMissingError
     │   │   └── StoreCorruptError, StoreVersionError, LeaseLostError
     │   ├── DagsterSubprocessError, DagsterUnmetExecutorRequirementsError
+    │   ├── StepTimeoutError, StepMemoryError
     │   ├── DagsterHomeNotSetError, SettingsError, DagsterImportError, DagsterCodeNotFoundError
     │   ├── NotInThisVersionError                    a name of the API that comes later
     │   └── DagsterInvalidPythonicConfigDefinitionError
@@ -333,6 +334,14 @@ class DagsterSubprocessError(DagsterError):
     def __init__(self, *args: Any, subprocess_error_infos: Iterable[SerializableErrorInfo] = ()) -> None:
         super().__init__(*args)
         self.subprocess_error_infos = list(subprocess_error_infos)
+
+
+class StepTimeoutError(DagsterError):
+    """An attempt at a step has taken longer than its op allows, and was ended."""
+
+
+class StepMemoryError(DagsterError):
+    """The process of a step has had more memory than its op allows, and was killed."""
 
 
 class DagsterUnmetExecutorRequirementsError(DagsterError):

@@ -130,6 +130,15 @@ class RunLog:
         full = _compose((speaker.origin or self.job_name, self.run_id, None, speaker.step_key, None, text))
         self._show(_Line(level, full, text, speaker, extra or {}, exc_info, stack_info))
 
+    def with_record(self, record: Recorder) -> RunLog:
+        """The same loggers, and messages kept by `record`."""
+        return RunLog(self.run_id, self.job_name, self._loggers, record, self.job_tags)
+
+    def record(self, level: int, text: str, step_key: str | None, extra: dict[str, Any] | None) -> None:
+        """Keep a message that the loggers have been shown."""
+        if self._record is not None:
+            self._record(level, text, step_key, extra)
+
     def for_step(self, step_key: str | None = None, op_name: str | None = None) -> DagsterLogManager:
         """What a step's code gets as `context.log`."""
         return DagsterLogManager(self, Speaker(step_key, op_name))
@@ -264,6 +273,11 @@ _COLOURS = {
 }
 
 
+def console() -> Any:
+    """`sys.stderr`, whatever that is at the time; past what keeps a step's own output, since log lines are none."""
+    return getattr(sys.stderr, "treadle_console", sys.stderr)
+
+
 class ConsoleLogger(logging.Logger):
     """Writes lines to `sys.stderr`, whatever that is at the time; coloured where it is a terminal.
 
@@ -291,7 +305,7 @@ class ConsoleLogger(logging.Logger):
             # Formatting the time is the dearest part of a line; it changes once a second.
             self._stamp = time.strftime(_TIME_FORMAT, time.localtime(now))
             self._second = now
-        stream = sys.stderr
+        stream = console()
         if stream is None:  # a process without a console
             return
         name, label = self.name, logging.getLevelName(level)
@@ -313,8 +327,9 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         try:
-            if sys.stderr is not None:
-                sys.stderr.write(self.format(record) + "\n")
+            stream = console()
+            if stream is not None:
+                stream.write(self.format(record) + "\n")
         except Exception:  # noqa: BLE001 - what every handler does: report, and let the program go on
             self.handleError(record)
 

@@ -437,6 +437,16 @@ def _check_seconds(number: float | None, name: str, where: str, error: type[Exce
     return number
 
 
+class Demands(msgspec.Struct, frozen=True):
+    """What an op asks of whoever runs it."""
+
+    #: seconds that an attempt may take, and bytes of memory that its process may have
+    timeout: float | None = None
+    memory_limit: int | None = None
+    #: how many of the run's slots of each name a step takes while it runs
+    slots: Mapping[str, int] = {}
+
+
 def retry_delay(
     policy: RetryPolicy | None,
     attempt: int,

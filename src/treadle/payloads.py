@@ -87,10 +87,22 @@ class StepOutputData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.step_output_handle.mapping_key
 
 
+class StepUsage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What an attempt has cost, as the system tells it: of its process, and of those that it has started and waited for."""
+
+    cpu_ms: float = 0
+    #: bytes: the most that the process has had at once, in its life up to the end of the attempt
+    peak_memory: int = 0
+    #: bytes that went to and from storage, in blocks of 512
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+
 class StepSuccessData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Payload of STEP_SUCCESS."""
 
     duration_ms: float
+    usage: StepUsage | None = None
 
 
 class UserFailureData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -107,6 +119,7 @@ class StepFailureData(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     error: SerializableErrorInfo | None = None
     user_failure_data: UserFailureData | None = None
     error_source: ErrorSource = ErrorSource.FRAMEWORK_ERROR
+    usage: StepUsage | None = None
 
     @property
     def error_display_string(self) -> str:

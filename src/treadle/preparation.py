@@ -32,6 +32,7 @@ from treadle.engine.workplace import Workplace
 from treadle.errors import (
     CheckError,
     DagsterError,
+    DagsterExecutionInterruptedError,
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterSubprocessError,
@@ -40,7 +41,7 @@ from treadle.errors import (
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
-from treadle.executors.choice import check_requirements, limit_of, make_executor
+from treadle.executors.choice import check_requirements, limit_of, make_executor, slots_of
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
@@ -50,7 +51,7 @@ from treadle.plan.compile import compile_plan
 from treadle.plan.model import NO_PAST, Past, Plan
 from treadle.plan.snapshot import describe_plan
 from treadle.recipes import ReconstructableJob
-from treadle.runs import DagsterRun, check_run_id, make_run_id
+from treadle.runs import DagsterRun, DagsterRunStatus, check_run_id, make_run_id
 from treadle.storage.store import RunWriter
 
 
@@ -91,6 +92,8 @@ class Conduct(NamedTuple):
     is_quiet: bool = False
     #: keeps the value of every output as the op gave it
     captures: bool = False
+    #: a signal cancels the run, rather than that it fails by it; the second ends the process
+    cancels_at_interrupt: bool = False
 
 
 class JobRun:
@@ -125,6 +128,7 @@ class JobRun:
             stops_at_failure=conduct.raise_on_error and execution.engine == IN_PROCESS,
             past=setup.past,
             needs_success=execution.needs_success,
+            limits=slots_of(execution, job, setup.plan),
         )
         self.place = Workplace(
             RunFacts(run, job, instance, log, _repository_finder(run)),
@@ -139,12 +143,23 @@ class JobRun:
             self.place.step_keys = list(run.step_keys_to_execute)
         executor = make_executor(execution, self.place)
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
+        self.driver.cancels_at_interrupt = conduct.cancels_at_interrupt
         self.place.announce = self.driver.hear
+        if execution.engine == IN_PROCESS:
+            self.place.signals.ends_at_second = conduct.cancels_at_interrupt
+            writer.look = self._look
+
+    def _look(self) -> None:
+        """Interrupt the run where somebody has asked to cancel it. Executors that wait for others look for themselves."""
+        run_id = self.setup.run.run_id
+        if self.instance.get_status(run_id) is DagsterRunStatus.CANCELING:
+            self.driver.writer.look = None
+            self.place.signals.interrupt(DagsterExecutionInterruptedError("The run was canceled."))
 
     @classmethod
     def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
         """Record a new run, and get it ready."""
-        check_requirements(setup.execution, setup.job, setup.run, instance)
+        check_requirements(setup.execution, setup.job, setup.run, instance, setup.plan)
         instance.add_run(setup.run)
         writer = instance.open_writer(setup.run.run_id)
         try:
@@ -351,7 +366,7 @@ def _read_input_values(job: JobDefinition, given: Mapping[str, Any] | None) -> M
     for name in given or ():
         if name not in job.graph.input_dict:
             raise DagsterInvalidDefinitionError(
-                f'job "{job.name}": input_values has "{name}", but the job has no top-level input of that name.'
+                f'job "{job.name}": input_values has "{name}", but job has no top-level input with that name.'
                 f"{nearest(name, job.graph.input_dict)} Inputs: {list(job.graph.input_dict)}."
             )
     return {**job.input_values, **(given or {})}

@@ -174,6 +174,6 @@ def check_run_id(run_id: object) -> str:
         uuid.UUID(run_id)  # type: ignore[arg-type]
     except (ValueError, TypeError, AttributeError):
         raise CheckError(
-            f"run_id: expected the text of a UUID such as {make_run_id()!r}, got {run_id!r}. Leave it out to have one made."
+            f"run_id: must be a valid UUID such as {make_run_id()!r}, got {run_id!r}. Leave it out to have one made."
         ) from None
     return run_id  # type: ignore[return-value]

@@ -236,8 +236,8 @@ def _written_tuple(annotations: Iterable[object]) -> str:
 
 def _refusal(annotation: typing.Any, origin: typing.Any = None) -> DagsterInvalidDefinitionError:
     return DagsterInvalidDefinitionError(
-        f"{_written(annotation)} cannot be used as a type here: it must be an instance of DagsterType or a Python "
-        f"type. {_advice(annotation, origin)}"
+        f"Problem using type {_written(annotation)}: it must be an instance of DagsterType or a Python type. "
+        f"{_advice(annotation, origin)}"
     )
 
 

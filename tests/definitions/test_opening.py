@@ -13,8 +13,12 @@ from treadle import (
     DagsterInstance,
     DagsterLogManager,
     DagsterRun,
+    IAttachDifferentObjectToOpContext,
     InMemoryIOManager,
+    OpExecutionContext,
+    job,
     mem_io_manager,
+    op,
 )
 from treadle.contexts import InitResourceContext
 from treadle.definitions.opening import OpenResources, Resources, build_resources, open_resources
@@ -239,3 +243,54 @@ def test_arguments_of_build_resources_are_checked(argument: str) -> None:
     built = build_resources(**{"resources": {}, argument: 3})  # type: ignore[arg-type]
     with pytest.raises(ParameterCheckError, match=f'build_resources: Param "{argument}" is not a'), built:
         pass
+
+
+# -- resources that show something else of themselves -------------------------------------------------------------------------
+
+
+class Client(ConfigurableResource, IAttachDifferentObjectToOpContext):
+    name: str = "c"
+
+    def get_object_to_set_on_execution_context(self) -> str:
+        return f"connection of {self.name}"
+
+
+class Service(ConfigurableResource):
+    client: Client
+
+
+@op(required_resource_keys={"client", "dependent", "service"})
+def ask(context: OpExecutionContext) -> Any:
+    resources = context.resources
+    return resources.client, resources.dependent, type(resources.service.client)
+
+
+@op
+def take(client: Client) -> type:
+    return type(client)
+
+
+@resource(required_resource_keys={"client"})
+def dependent(context: Any) -> str:
+    return f"on {context.resources.client}"
+
+
+def test_contexts_show_the_object_that_a_resource_attaches_and_parameters_get_the_resource() -> None:
+    @job(resource_defs={"client": Client(name="d"), "dependent": dependent, "service": Service(client=Client())})
+    def asking() -> None:
+        ask()
+        take()
+
+    result = asking.execute_in_process()
+    assert result.output_for_node("ask") == ("connection of d", "on connection of d", Client)
+    assert result.output_for_node("take") is Client
+    with build_resources({"client": Client()}) as resources:
+        assert resources.client == "connection of c"
+        assert isinstance(resources._asdict()["client"], Client)
+
+
+def test_attached_object_is_for_the_subclass_to_say() -> None:
+    class Empty(IAttachDifferentObjectToOpContext): ...
+
+    with pytest.raises(NotImplementedError, match="Empty has to define get_object_to_set_on_execution_context"):
+        Empty().get_object_to_set_on_execution_context()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -233,3 +234,120 @@ def logs(context: OpExecutionContext) -> None:
 @job(executor_def=multiprocess_executor)
 def logging():
     logs()
+
+
+@op(timeout=0.4)
+def takes_long() -> int:
+    child = subprocess.Popen(["sleep", "60"])
+    trace("child", str(child.pid))
+    try:
+        time.sleep(60)
+    finally:
+        trace("finally")
+    return 1
+
+
+@op(timeout=0.4)
+def is_quick() -> int:
+    return 1
+
+
+@op(timeout="400 ms", retry_policy=RetryPolicy(max_retries=1))
+def takes_long_once() -> int:
+    if not was_here("long"):
+        trace("long")
+        time.sleep(60)
+    return 4
+
+
+@op(timeout=0.3)
+def ignores_its_timeout() -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    trace("begun")
+    time.sleep(60)
+    return 1
+
+
+@op(memory_limit="200 MB")
+def takes_much() -> int:
+    taken = []
+    for _ in range(400):
+        taken.append(bytearray(os.urandom(1024) * 2048))
+        time.sleep(0.005)
+    return len(taken)
+
+
+@job(executor_def=multiprocess_executor)
+def late():
+    inc(takes_long())
+    inc.alias("other")(is_quick())
+
+
+@job(executor_def=multiprocess_executor)
+def late_once():
+    inc(takes_long_once())
+
+
+@job(executor_def=multiprocess_executor)
+def deaf():
+    ignores_its_timeout()
+
+
+@job(executor_def=multiprocess_executor)
+def greedy():
+    takes_much()
+
+
+def _count(name: str) -> None:
+    """Be one of those at work for a moment; leave a trace of how many there were at once."""
+    with Path(os.environ[TRACES], f"{name}.at").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("+")
+        file.flush()
+        file.seek(0)
+        text = file.read()
+        trace(name, str(text.count("+") - text.count("-")))
+    time.sleep(0.05)
+    with Path(os.environ[TRACES], f"{name}.at").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("-")
+
+
+@op(tags={"db": "main"})
+def uses_main() -> None:
+    _count("main")
+
+
+@op(tags={"db": "side"})
+def uses_side() -> None:
+    _count("side")
+
+
+@op(slots={"gpu": 2})
+def takes_two() -> None:
+    _count("gpu")
+
+
+@job(executor_def=multiprocess_executor)
+def sharing():
+    for number in range(5):
+        uses_main.alias(f"main{number}")()
+        uses_side.alias(f"side{number}")()
+
+
+@job(executor_def=multiprocess_executor)
+def slotted():
+    for number in range(4):
+        takes_two.alias(f"two{number}")()
+
+
+@op
+def works() -> None:
+    deadline = time.process_time() + 0.1
+    while time.process_time() < deadline:
+        pass
+
+
+@job(executor_def=multiprocess_executor)
+def working():
+    works()

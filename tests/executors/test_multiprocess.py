@@ -17,6 +17,7 @@ from tests.executors.process_jobs import TRACES
 from treadle import (
     DagsterExecutionInterruptedError,
     DagsterInstance,
+    DagsterInvalidConfigError,
     DagsterSubprocessError,
     execute_job,
     instance_for_test,
@@ -328,3 +329,75 @@ def test_all_processes_are_gone_when_that_of_the_run_is_killed(instance, traces)
     process.kill()
     process.wait()
     wait_until(lambda: not any(is_there(pid) for pid in below), 2.0)
+
+
+# -- limits -------------------------------------------------------------------------------------------------------------
+
+
+def test_step_that_takes_too_long_is_ended_with_what_it_has_started_and_has_failed_for_that(instance, traces):
+    result = run(process_jobs.late, instance)
+    failure = result.failure_data_for_node("takes_long")
+    assert failure.error.cls_name == "StepTimeoutError"
+    assert "0.4 s" in failure.error.message
+    assert (traces / "finally").exists()
+    assert not is_there(int((traces / "child").read_text()))
+    assert "STEP_SUCCESS" in of_step(result, "other")
+    assert result.all_events[-1].event_specific_data.failure_reason.value == "STEP_FAILURE"
+
+
+def test_step_that_takes_too_long_is_tried_again_by_the_policy_of_its_op(instance):
+    with run(process_jobs.late_once, instance) as result:
+        assert result.output_for_node("inc") == 5
+
+
+def test_step_that_does_not_heed_its_timeout_is_killed(instance, monkeypatch):
+    monkeypatch.setattr(multiprocess, "GRACE", 0.3)
+    result = run(process_jobs.deaf, instance)
+    assert result.failure_data_for_node("ignores_its_timeout").error.cls_name == "StepTimeoutError"
+
+
+def test_step_that_takes_more_memory_than_its_op_allows_is_killed_for_that(instance):
+    result = run(process_jobs.greedy, instance)
+    failure = result.failure_data_for_node("takes_much")
+    assert failure.error.cls_name == "StepMemoryError"
+    assert "200,000,000" in failure.error.message
+
+
+def most_at_once(traces: Path, name: str) -> int:
+    return max(int(line) for line in (traces / name).read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("limit", "main", "side"),
+    [
+        ({"key": "db", "value": "main", "limit": 1}, 1, 4),
+        ({"key": "db", "value": {"applyLimitPerUniqueValue": True}, "limit": 2}, 2, 2),
+        ({"key": "db", "limit": 1}, 1, 1),
+    ],
+)
+def test_steps_of_a_tag_run_as_many_at_once_as_config_allows(instance, traces, limit, main, side):
+    assert run(process_jobs.sharing, instance, {"max_concurrent": 5, "tag_concurrency_limits": [limit]}).success
+    assert most_at_once(traces, "main") <= main
+    assert most_at_once(traces, "side") <= side
+    if side > main:
+        assert most_at_once(traces, "side") > 1
+
+
+def test_steps_take_the_slots_that_their_ops_ask_for(instance, traces):
+    assert run(process_jobs.slotted, instance, {"max_concurrent": 4, "slots": {"gpu": 5}}).success
+    assert most_at_once(traces, "gpu") == 2
+
+
+def test_run_without_the_slots_that_an_op_asks_for_is_refused_before_it_begins(instance):
+    with pytest.raises(DagsterInvalidConfigError, match='takes 2 of the slots "gpu", and the run has 1'):
+        run(process_jobs.slotted, instance, {"slots": {"gpu": 1}})
+    assert instance.get_runs() == []
+
+
+def test_log_tells_what_a_step_has_cost(instance):
+    result = run(process_jobs.working, instance)
+    (usage,) = [
+        event.event_specific_data.usage for event in result.all_events if event.event_type.name == "STEP_SUCCESS"
+    ]
+    assert 90 < usage.cpu_ms < 2000
+    assert usage.peak_memory > 10_000_000

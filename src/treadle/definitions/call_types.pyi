@@ -101,6 +101,9 @@ class OpOptions(TypedDict, total=False):
     code_version: str | None
     pool: str | None
     resume: Literal["retry", "fail"]
+    timeout: float | str | None
+    memory_limit: int | str | None
+    slots: Mapping[str, int] | None
 
 class OpDecorator(Protocol):
     """`@op(...)` without `ins`: the inputs are parameters of the function.

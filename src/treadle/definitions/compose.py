@@ -437,13 +437,13 @@ def _explain_argument(value: Any) -> str:
     got = f"got {value!r} (a {type(value).__name__})"
     if isinstance(value, OutputTuple) or (isinstance(value, tuple) and value and isinstance(value[0], OutputHandle)):
         return (
-            f"got a tuple of several outputs ({', '.join(getattr(value, '_names', ()))}). Choose one of them, for "
-            f"example by its name, or pass them as a list [a, b] to fan in."
+            f"received a tuple of multiple outputs ({', '.join(getattr(value, '_names', ()))}). Must pass individual output: choose "
+            f"one by its name, or pass them as a list [a, b] to fan in."
         )
     if isinstance(value, Invocation) or getattr(value, "is_node_definition", False):
         return f"{got}, which was not invoked. Did you forget parentheses? Call it: {value.name}(...)."
     if isinstance(value, dict):
-        return f"{got}. A dict cannot be passed between nodes; pass each output to an input of its own."
+        return f"received invalid type {type(value)}: {got}. A dict cannot be passed between nodes; pass each output to an input of its own."
     return (
         f"{got}. Must pass the output from previous node invocations or inputs to the composition function as inputs when "
         f"invoking nodes during composition. A constant goes into config or a default value."

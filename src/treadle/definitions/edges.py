@@ -62,7 +62,7 @@ def _check_end(graph: GraphDefinition, where: str, node_name: str, output_name: 
     node = graph.node_dict.get(node_name)
     if node is None:
         raise DagsterInvalidDefinitionError(
-            f'{where}: depends on the node "{node_name}", which does not exist.'
+            f'{where}: Invalid dependencies: node "{node_name}" not found in node list.'
             f"{names.nearest(node_name, graph.node_dict)} Nodes: {list(graph.node_dict)}."
         )
     if output_name not in node.output_dict:
@@ -84,8 +84,8 @@ def read_inputs(graph: GraphDefinition, declared: Sequence[InputDefinition] | No
         target = node.input_dict.get(mapping.mapped_node_input_name)
         if target is None:
             raise DagsterInvalidDefinitionError(
-                f'Graph "{graph.name}": the input "{name}" is mapped to input '
-                f'"{mapping.mapped_node_input_name}" of "{node.name}", which does not exist.'
+                f'Graph "{graph.name}": input mapping of "{name}" to node "{node.name}", which contains no input named '
+                f'"{mapping.mapped_node_input_name}".'
                 f"{names.nearest(mapping.mapped_node_input_name, node.input_dict)} "
                 f"Available inputs: {list(node.input_dict)}."
             )

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from treadle import introspect, names
 from treadle.config.mistakes import DagsterEvaluationErrorReason, EvaluationError, EvaluationErrorData
-from treadle.config.sugar import Field, Noneable, ScalarUnion, Selector
+from treadle.config.schema import StringSource
+from treadle.config.sugar import Field, Map, Noneable, Permissive, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
 
@@ -55,6 +56,11 @@ MULTIPROCESS_SCHEMA = {
         description="How many steps with a tag may run at once.",
     ),
     "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+    "slots": Field(
+        Map(str, int),
+        default_value={},
+        description="How many slots of each name there are for the steps whose ops ask for them.",
+    ),
     "isolation": Field(
         str,
         default_value="worker",
@@ -76,7 +82,51 @@ MULTIPROCESS_SCHEMA = {
 }
 
 
+DASK_SCHEMA = {
+    "cluster": Field(
+        Selector(
+            {
+                "local": Field(Permissive(), is_required=False),
+                "existing": Field({"address": Field(StringSource, description="Such as tcp://scheduler:8786.")}),
+            }
+        ),
+        default_value={"local": {}},
+        description="Where steps run: on a cluster that is there, or on a local one made for the run, with what LocalCluster takes.",
+    ),
+    "max_concurrent": Field(
+        Noneable(int),
+        default_value=None,
+        description="How many steps may be with Dask at once; None: as many as the cluster has threads.",
+    ),
+    **{
+        name: MULTIPROCESS_SCHEMA[name]
+        for name in ("retries", "tag_concurrency_limits", "step_dependency_config", "slots")
+    },
+}
+
+THREADED_SCHEMA = {
+    "max_concurrent": Field(
+        Noneable(int),
+        default_value=None,
+        description="How many steps may run at once; None: four more than there are cores, at most 32.",
+    ),
+    "retries": RETRIES_FIELD,
+    "tag_concurrency_limits": MULTIPROCESS_SCHEMA["tag_concurrency_limits"],
+    "slots": MULTIPROCESS_SCHEMA["slots"],
+    "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
+}
+
+ASYNC_SCHEMA = {
+    **THREADED_SCHEMA,
+    "max_concurrent": Field(
+        Noneable(int), default_value=None, description="How many steps may run at once; None: 100."
+    ),
+}
+
+
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
+THREADED, ASYNC = "threaded", "async"
+DASK = "dask"
 #: run config names one of the two
 CHOICE = "choice"
 #: a user's own
@@ -94,26 +144,27 @@ class Execution(NamedTuple):
     needs_success: bool = True
     #: how many steps may run at once; None for as many as the executor thinks fit
     max_concurrent: int | None = 1
-    #: all of the executor's own config
-    options: Mapping[str, Any] = {}
+    #: all of the executor's own config; of a user's own it may be anything
+    options: Any = {}
 
 
 def read_execution(engine: str | None, config: Any) -> Execution:
     """What the config of an executor asks for; `engine` is None for a user's own."""
     chosen: Any = config if isinstance(config, Mapping) else {}
     if engine == CHOICE:
-        engine = next((name for name in (MULTIPROCESS, IN_PROCESS) if name in chosen), IN_PROCESS)
+        engine = next((name for name in (MULTIPROCESS, DASK, IN_PROCESS) if name in chosen), IN_PROCESS)
         chosen = chosen.get(engine) or {}
     if engine is not None:
         _check(engine, chosen)
+    count = chosen.get("max_concurrent")
     retries = chosen.get("retries")
     dependency = chosen.get("step_dependency_config") or {}
     return Execution(
         engine or CUSTOM,
         "disabled" not in (retries if isinstance(retries, Mapping) else {}),
         bool(dependency.get("require_upstream_step_success", True)) if isinstance(dependency, Mapping) else True,
-        1 if engine == IN_PROCESS else chosen.get("max_concurrent") or None,
-        chosen,
+        1 if engine == IN_PROCESS else count if type(count) is int and count > 0 else None,
+        config if engine is None else chosen,
     )
 
 
@@ -242,6 +293,32 @@ multiprocess_executor = ExecutorDefinition(
     engine=MULTIPROCESS,
 )
 
+#: runs several steps at once on threads of this process
+threaded_executor = ExecutorDefinition(
+    "threaded_executor",
+    THREADED_SCHEMA,
+    description="Runs several steps at once on threads of this process.",
+    engine=THREADED,
+)
+
+#: runs async ops concurrently on one event loop, and all others on threads of this process
+async_executor = ExecutorDefinition(
+    "async_executor",
+    ASYNC_SCHEMA,
+    description="Runs async ops concurrently on one event loop, and all others on threads of this process.",
+    engine=ASYNC,
+)
+
+
+#: runs each step as a task of Dask
+dask_executor = ExecutorDefinition(
+    DASK,
+    DASK_SCHEMA,
+    multiple_process_executor_requirements(),
+    description="Runs each step as a task on a Dask cluster.",
+    engine=DASK,
+)
+
 
 def _requirements_of_choice(config: Mapping[str, Any]) -> list[ExecutorRequirement]:
     return multiple_process_executor_requirements() if "multiprocess" in config else []
@@ -270,6 +347,7 @@ DEFAULT_EXECUTOR_FIELD = Field(
         {
             "in_process": Field(IN_PROCESS_SCHEMA, is_required=False),
             "multiprocess": Field(MULTIPROCESS_SCHEMA, is_required=False),
+            "dask": Field(DASK_SCHEMA, is_required=False),
         }
     ),
     default_value={"in_process": {}},
@@ -279,9 +357,12 @@ __all__ = [
     "DEFAULT_EXECUTOR_FIELD",
     "ExecutorDefinition",
     "ExecutorRequirement",
+    "async_executor",
+    "dask_executor",
     "executor",
     "in_process_executor",
     "multi_or_in_process_executor",
     "multiple_process_executor_requirements",
     "multiprocess_executor",
+    "threaded_executor",
 ]

@@ -296,7 +296,7 @@ def _place_nodes(
         invocation = key if isinstance(key, NodeInvocation) else NodeInvocation(key)
         if invocation.name not in definitions:
             raise DagsterInvalidDefinitionError(
-                f'Graph "{graph_name}": dependencies name the node "{invocation.name}", which is not among node_defs.'
+                f'Graph "{graph_name}": Invalid dependencies: node "{invocation.name}" not found in node list.'
                 f"{names.nearest(invocation.name, definitions)} Node definitions: {sorted(definitions)}."
             )
         alias = invocation.alias or invocation.name
@@ -375,13 +375,13 @@ def _in_order(mappings: list[InputMapping], signature: introspect.Signature) -> 
 def _declared_inputs(what: str, signature: introspect.Signature, options: GraphOptions) -> list[InputDefinition]:
     if signature.has_varargs or signature.has_varkeywords:
         raise DagsterInvalidDefinitionError(
-            f"{what}: the function takes *args or **kwargs; each input needs a parameter."
+            f"{what}: the decorated function has positional vararg parameter *args, or **kwargs; each input needs a parameter."
         )
     ins = options.ins or {}
     for given in ins:
         if signature.parameter(given) is None:
             raise DagsterInvalidDefinitionError(
-                f'{what}: ins declares "{given}", but the function has no parameter of that name.'
+                f"{what}: the decorated function does not have argument(s) '{given}', which ins declares."
                 f"{names.nearest(given, [p.name for p in signature.parameters])}"
             )
     older = {d.name: d for d in options.input_defs or ()}
@@ -412,7 +412,9 @@ def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] 
     if result is None:
         if out:
             wanted = [names.DEFAULT_OUTPUT] if isinstance(out, GraphOut) else list(out)
-            raise DagsterInvalidDefinitionError(f"{what} declares the outputs {wanted}, but its body returns nothing.")
+            raise DagsterInvalidDefinitionError(
+                f"{what} has unmapped output {wanted[0]!r}: out declares {wanted}, but its body returns nothing."
+            )
         return []
     if out is None and isinstance(result, OutputTuple):
         return [_map_output(what, name, handle, None) for name, handle in zip(result._names, result, strict=True)]
@@ -424,7 +426,7 @@ def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] 
         unknown = [name for name in result if name not in out]
         if unknown:
             raise DagsterInvalidDefinitionError(
-                f"{what} returns the outputs {unknown}, which out does not declare.{names.nearest(unknown[0], out)} "
+                f"{what} returns {unknown}, which does not match any defined outputs.{names.nearest(unknown[0], out)} "
                 f"Declared: {list(out)}."
             )
         missing = [name for name in out if name not in result]
@@ -436,7 +438,7 @@ def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] 
     handles = list(result) if isinstance(result, tuple) else [result]
     if len(handles) != len(out):
         raise DagsterInvalidDefinitionError(
-            f"{what} declares {len(out)} outputs ({', '.join(out)}), but its body returns {len(handles)}. Return a dict of "
+            f"{what}: its body returned {len(handles)}, but {len(out)} outputs are defined ({', '.join(out)}). Return a dict of "
             f"them, or a tuple in their order."
         )
     return [_map_output(what, name, handle, out[name]) for name, handle in zip(out, handles, strict=True)]
@@ -445,7 +447,7 @@ def _map_outputs(what: str, result: Any, out: GraphOut | Mapping[str, GraphOut] 
 def _map_output(what: str, name: str, handle: Any, out: GraphOut | None) -> OutputMapping:
     if not isinstance(handle, OutputHandle) or handle.is_collected:
         raise DagsterInvalidDefinitionError(
-            f'{what}: the output "{name}" must be an output of one of its nodes, got {handle!r} (a '
+            f'{what} returned problematic value: the output "{name}" must be an output of one of its nodes, got {handle!r} (a '
             f"{type(handle).__name__}). A constant, an input of the graph or a collected list goes through an op first."
         )
     return OutputMapping(

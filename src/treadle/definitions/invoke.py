@@ -21,6 +21,45 @@ from treadle.outcomes import AssetMaterialization, AssetObservation, DynamicOutp
 _USER_EVENTS = (AssetMaterialization, AssetObservation, ExpectationResult)
 
 
+#: in place of an event loop: what is async is not awaited by `stream`, which gives it out as a Pending instead
+PARKED: Any = object()
+
+
+class Pending:
+    """Something of a user's that is to be awaited by whoever goes through the stream, before it goes on.
+
+    Afterwards either `error` is set, or `result` is what came.
+    """
+
+    __slots__ = ("awaitable", "context", "error", "result")
+
+    def __init__(self, awaitable: Any, context: Any) -> None:
+        self.awaitable = awaitable
+        self.context = context
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    async def wait(self) -> None:
+        """Await it, as a task of its own; what user code raises is kept, whatever it is."""
+        active_context.set(self.context)
+        try:
+            self.result = await self.awaitable
+        except BaseException as error:  # noqa: BLE001 - it is raised in the stream
+            self.error = error
+
+    def drop(self, error: BaseException) -> None:
+        """It is not awaited any more."""
+        self.error = error
+        if hasattr(self.awaitable, "close"):
+            self.awaitable.close()
+
+    def take(self) -> Any:
+        """What came of it."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
 def is_stream(result: Any) -> bool:
     """True where a call gave something that is still to be run: a generator, a coroutine, an async generator."""
     kind = type(result)
@@ -36,7 +75,7 @@ def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> It
     """Run what a call gave to its end, one outcome after another.
 
     `context` is what `OpExecutionContext.get()` finds while the user's code runs. What is async runs on `event_loop`, or
-    on one of its own.
+    on one of its own; PARKED leaves it to the caller.
     """
     if type(result) is types.GeneratorType:
         while True:
@@ -48,6 +87,9 @@ def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> It
             finally:
                 active_context.reset(token)
             yield outcome
+    if event_loop is PARKED:
+        yield from _parked(op_def, result, context)
+        return
     with EventLoop(event_loop) as loop:
         if hasattr(result, "__anext__"):
             while True:
@@ -66,6 +108,24 @@ def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> It
             active_context.reset(token)
     if is_stream(value):
         yield from stream(op_def, value, context, event_loop)
+    else:
+        yield from outcomes(op_def, value, context)
+
+
+def _parked(op_def: Any, result: Any, context: Any) -> Iterator[Any]:
+    while hasattr(result, "__anext__"):
+        pending = Pending(result.__anext__(), context)
+        yield pending
+        try:
+            outcome = pending.take()
+        except StopAsyncIteration:
+            return
+        yield outcome
+    pending = Pending(result, context)
+    yield pending
+    value = pending.take()
+    if is_stream(value):
+        yield from stream(op_def, value, context, PARKED)
     else:
         yield from outcomes(op_def, value, context)
 

@@ -419,7 +419,7 @@ def _check_inputs(job: JobDefinition) -> None:
     for key in job.input_values:
         if key not in known:
             raise DagsterInvalidDefinitionError(
-                f'job "{job.name}": input_values has "{key}", but the graph has no input of that name.'
+                f'job "{job.name}": input_values has "{key}", but job has no top-level input with that name.'
                 f"{names.nearest(key, known)} Inputs: {list(known)}."
             )
     types_by_key: dict[str, Any] = {}

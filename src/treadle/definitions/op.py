@@ -15,6 +15,7 @@ from treadle import introspect, names
 from treadle.checks import check_optional, keys_of
 from treadle.definitions.compose import Composable, P, R_co
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
+from treadle.definitions.demands import read_demands
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
 from treadle.definitions.tags import read_op_tags
@@ -27,7 +28,7 @@ from treadle.errors import (
     ParameterCheckError,
 )
 from treadle.introspect import MISSING, Signature
-from treadle.outcomes import DynamicOutput, Output, RetryPolicy
+from treadle.outcomes import Demands, DynamicOutput, Output, RetryPolicy
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -80,6 +81,7 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         input_defs: Sequence[InputDefinition] | None = None,
         output_defs: Sequence[OutputDefinition] | None = None,
         resume: str = "retry",
+        demands: Demands | None = None,
     ) -> None:
         self.name = names.check_name(name, "an op")
         check_optional(description, str, "description", f'op "{name}"')
@@ -91,6 +93,7 @@ class OpDefinition(NamedConfigurable, Composable[P, R_co]):
         self.retry_policy = retry_policy
         #: whether an attempt whose process died may be followed by another when the run is resumed
         self.is_repeatable = _check_resume(resume, self.name) == "retry"
+        self.demands = demands
         self._tags = read_op_tags(tags, f'op "{name}"') if tags else {}
         self.pool = names.check_pool(pool, self._tags.get("dagster/concurrency_key"), f'op "{name}"')
         #: None for a bare compute function of `(context, inputs)`, as the constructor takes it
@@ -240,7 +243,7 @@ def _read_inputs(
                     f"context of the step."
                 )
             raise DagsterInvalidDefinitionError(
-                f'{described} declares the input "{name}" in ins, but its function has no parameter of that name.'
+                f"{described}: the decorated function does not have argument(s) '{name}', which ins declares."
                 f"{names.nearest(name, call.input_names)} Parameters: {', '.join(call.input_names) or 'none'}. Only "
                 f"a Nothing input stands in ins alone."
             )
@@ -516,6 +519,9 @@ def op(
     input_defs: Sequence[InputDefinition] | None = None,
     output_defs: Sequence[OutputDefinition] | None = None,
     resume: Literal["retry", "fail"] = "retry",
+    timeout: float | str | None = None,
+    memory_limit: int | str | None = None,
+    slots: Mapping[str, int] | None = None,
 ) -> Any:
     """Make an op of a function.
 
@@ -527,6 +533,10 @@ def op(
     `config` in the run config must look like. `retry_policy` says how often and when a failed attempt is tried again.
     `resume="fail"` is for an op that must not be begun twice: where its process dies in the middle, the step has failed
     when the run is resumed; otherwise it is then tried again.
+
+    `timeout` (seconds, or "90 min") and `memory_limit` (bytes, or "2 GB") bound an attempt in a process of its own: beyond
+    them the process is ended, and the attempt has failed. `slots={"gpu": 2}`: so many of the slots that the executor's
+    config gives the run are taken while the step runs.
 
     Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
     """
@@ -555,12 +565,9 @@ def op(
             signature=signature,
             output_defs=output_defs,
             resume=resume,
+            demands=read_demands(name or signature.name, timeout, memory_limit, slots),
         )
-        made.__name__ = getattr(fn, "__name__", made.name)  # type: ignore[attr-defined]
-        made.__doc__ = made.description
-        made.__module__ = fn.__module__
-        made.__wrapped__ = fn  # type: ignore[attr-defined]
-        return made
+        return _dress(made, fn)
 
     if compute_fn is not None:
         if not callable(compute_fn):
@@ -569,6 +576,16 @@ def op(
             )
         return make(compute_fn)
     return make
+
+
+def _dress(made: Any, fn: Callable[..., Any]) -> OpDefinition:
+    """Let an op look like the function that it was made of."""
+    made.__name__ = getattr(fn, "__name__", made.name)
+    made.__doc__ = made.description
+    made.__module__ = fn.__module__
+    made.__wrapped__ = fn
+    dressed: OpDefinition = made
+    return dressed
 
 
 def _in_of(port: InputDefinition) -> In:

@@ -23,19 +23,33 @@ from treadle.logs import DagsterLogManager
 from treadle.runs import DagsterRun
 
 
+class IAttachDifferentObjectToOpContext:
+    """A resource of which contexts show another object; a parameter that is the resource still gets the resource."""
+
+    def get_object_to_set_on_execution_context(self) -> Any:
+        """What `context.resources.<key>` gives."""
+        raise NotImplementedError(f"{type(self).__name__} has to define get_object_to_set_on_execution_context().")
+
+
 class Resources:
     """Open resources as attributes; DagsterUnknownResourceError for any that was not asked for."""
+
+    __slots__ = ("__dict__", "_given")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         # Plain attributes: reading one costs nothing, and only what is not there comes to __getattr__.
         self.__dict__.update(values)
+        self._given = values
+        for key, value in values.items():
+            if isinstance(value, IAttachDifferentObjectToOpContext):
+                self.__dict__[key] = value.get_object_to_set_on_execution_context()
 
     def __getattr__(self, name: str) -> NoReturn:
         raise DagsterUnknownResourceError(name, self.__dict__)
 
     def _asdict(self) -> dict[str, Any]:
-        """The resources by key."""
-        return dict(self.__dict__)
+        """The resources by key, as they were opened."""
+        return dict(self._given)
 
     def __repr__(self) -> str:
         return f"Resources({', '.join(f'{key}={value!r}' for key, value in self.__dict__.items())})"

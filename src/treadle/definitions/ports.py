@@ -57,7 +57,7 @@ class InputDefinition:
         self.input_manager_key = input_manager_key if input_manager_key is not None else root_manager_key
         if default_value is not MISSING and self.dagster_type.is_nothing:
             raise DagsterInvalidDefinitionError(
-                f'Input "{name}": a Nothing input carries no value, so it cannot have a default value. Leave one of the two out.'
+                f'Input "{name}": a default_value is invalid on an input of type Nothing, which carries no value. Leave one of the two out.'
             )
 
     @property

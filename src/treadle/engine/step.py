@@ -15,6 +15,7 @@ from treadle.contexts import HookContext, OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
+from treadle.engine import usage
 from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
     DagsterError,
@@ -67,8 +68,6 @@ from treadle.payloads import (
 from treadle.plan.model import Launch
 from treadle.types import TypeCheckContext
 
-_START = DagsterEventType.STEP_START.value
-_RESTARTED = DagsterEventType.STEP_RESTARTED.value
 _LOADED = DagsterEventType.LOADED_INPUT.value
 _INPUT = DagsterEventType.STEP_INPUT.value
 _OUTPUT = DagsterEventType.STEP_OUTPUT.value
@@ -90,7 +89,7 @@ class Attempt:
     """One try at a step."""
 
     __slots__ = (
-        "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
+        "before", "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
     )  # fmt: skip
 
     def __init__(self, place: Workplace, bench: Bench, order: Launch) -> None:
@@ -117,17 +116,14 @@ class Attempt:
     def run(self) -> Iterator[DagsterEvent]:
         """The attempt from its first event to its last."""
         stamp = self.stamp
-        if self.order.attempt == 1:
-            yield stamp.event(_START)
-        else:
-            text = f'Started re-execution (attempt # {self.order.attempt}) of step "{stamp.step_key}".'
-            yield stamp.event(_RESTARTED, None, text)
+        yield stamp.beginning(self.order.attempt)
+        self.before = usage.read(self.place.usage_scope)
         started = perf_counter()
         try:
             if self.bench.inputs:
                 yield from self._load_inputs()
             yield from self._compute()
-            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000))
+            ending = stamp.event(_SUCCESS, StepSuccessData((perf_counter() - started) * 1000, usage.since(self.before)))
             error = None
         except GeneratorExit:
             raise
@@ -270,6 +266,9 @@ class Attempt:
         if invoke.is_stream(result):
             signals.is_open = True
             for outcome in invoke.stream(definition, result, context, self.place.loop):
+                if type(outcome) is invoke.Pending:
+                    yield outcome  # type: ignore[misc]  # to who asked for it, by invoke.PARKED: it is no event
+                    continue
                 self._leave()
                 yield from self._take(outcome)
                 self._enter(self._body_error)
@@ -534,7 +533,7 @@ class Attempt:
         user_data = None
         if isinstance(raised, Failure):
             user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
-        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source))
+        return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source, usage.since(self.before)))
 
     def _attribute(self, raised: BaseException) -> BaseException:
         """The exception as the engine tells it: wrapped, where it came out of user code."""

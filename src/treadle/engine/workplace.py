@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
@@ -15,13 +16,17 @@ from treadle.definitions.job import JobDefinition
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
+from treadle.engine import usage
 from treadle.engine.interrupts import Interrupts
-from treadle.events import DagsterEvent, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
-from treadle.logs import DagsterLogManager
+from treadle.logs import DagsterLogManager, RunLog
 from treadle.names import split_step_key
 from treadle.payloads import Payload, StepOutputHandle
 from treadle.plan.model import Plan
+
+_START = DagsterEventType.STEP_START.value
+_RESTARTED = DagsterEventType.STEP_RESTARTED.value
 
 
 class Workplace:
@@ -57,6 +62,8 @@ class Workplace:
         self.announce: Callable[[DagsterEvent], None] | None = None
         #: called when the body of an op is about to run: what happened before it is to be known
         self.before_body: Callable[[], None] | None = None
+        #: what counts as used by a step, see `usage`; None where it cannot be told
+        self.usage_scope: str | None = usage.PROCESS
         #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
         self.loop: Any = None
         run = facts.run
@@ -71,6 +78,21 @@ class Workplace:
         self._benches.clear()
         self._scopes.clear()
 
+    def beside(self, log: RunLog, announce: Callable[[DagsterEvent], None] | None) -> Workplace:
+        """The same place for one attempt that runs beside others, on another thread than the driver's.
+
+        Resources and config are shared; signals, which reach the main thread alone, and what the attempt leaves of its
+        error are its own. `log` and `announce` take what it says.
+        """
+        made = copy(self)
+        made.facts = copy(self.facts)
+        made.facts.log = log
+        made.usage_scope = usage.THREAD
+        made.signals = Interrupts()
+        made.announce = announce
+        made.before_body = made.first_error = made.interrupt = None
+        return made
+
     @property
     def required_resource_keys(self) -> frozenset[str]:
         """The resource keys that the steps of the run need."""
@@ -78,6 +100,16 @@ class Workplace:
         if self.step_keys == self.plan.step_keys:
             return job.required_resource_keys
         return job.resource_keys_of({split_step_key(key)[0] for key in self.step_keys})
+
+    @property
+    def unbounded_steps(self) -> list[str]:
+        """The steps of the run whose ops bound time or memory, for executors that cannot hold them to it."""
+        steps = self.plan.steps.values()
+        return [
+            step.key
+            for step in steps
+            if step.demands is not None and (step.demands.timeout or step.demands.memory_limit)
+        ]
 
     def event_loop(self) -> Any:
         """The event loop of the run, made when it is first asked for."""
@@ -186,6 +218,12 @@ class Stamp:
         self.pid = os.getpid()
         #: the step's events so far, kept only where a hook wants to see them
         self.kept: list[DagsterEvent] | None = None
+
+    def beginning(self, attempt: int) -> DagsterEvent:
+        """The first event of an attempt."""
+        if attempt == 1:
+            return self.event(_START)
+        return self.event(_RESTARTED, None, f'Started re-execution (attempt # {attempt}) of step "{self.step_key}".')
 
     def event(self, type_value: str, payload: Payload | None = None, message: str | None = None) -> DagsterEvent:
         """An event of this step."""

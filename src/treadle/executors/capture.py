@@ -7,14 +7,21 @@ written to is not used again.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+
+from treadle.events import DagsterEvent
+from treadle.payloads import ComputeLogsCaptureData
 
 #: below the folder of a run's artifacts
 FOLDER = "compute_logs"
 _NAMES = ("out", "err")
+#: letters of a key; a file's name may have 255 bytes, and step keys are ASCII
+LONGEST = 200
 
 
 class Capture:
@@ -80,3 +87,31 @@ def discard(folder: Path, key: str) -> None:
 def files_of(folder: Path, key: str) -> tuple[Path, Path]:
     """The two files of a key."""
     return folder / f"{key}.out", folder / f"{key}.err"
+
+
+def key_of(step_key: str, attempt: int) -> str:
+    """The key of the files of an attempt that ran on a thread of the run's own process.
+
+    There LOGS_CAPTURED, as in process, names the steps of the whole run at once; a step that wrote nothing has no files.
+    """
+    name = f"{step_key}-{attempt}"
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(step_key.encode()).hexdigest()[:16]
+    return f"{step_key[: LONGEST - 40]}-{digest}-{attempt}"
+
+
+def files_by_step(folder: Path, events: Iterable[DagsterEvent]) -> dict[str, list[tuple[Path, Path]]]:
+    """The files that steps of a run have written, one pair for each attempt; steps that have written none are left out."""
+    owners: dict[str, str] = {}
+    for event in events:
+        data = event.event_specific_data
+        if type(data) is ComputeLogsCaptureData and len(data.step_keys) == 1:
+            owners.pop(data.file_key, None)
+            owners[data.file_key] = data.step_keys[0]  # the last that names a file is the one that wrote to it
+    found: dict[str, list[tuple[Path, Path]]] = {}
+    for key, step_key in owners.items():
+        pair = files_of(folder, key)
+        if any(path.is_file() and path.stat().st_size for path in pair):
+            found.setdefault(step_key, []).append(pair)
+    return found

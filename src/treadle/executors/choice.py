@@ -6,17 +6,31 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 
-from treadle import later
-from treadle.definitions.executors import IN_PROCESS, MULTIPROCESS, Execution
+from treadle.definitions.executors import (
+    ASYNC,
+    CUSTOM,
+    DASK,
+    IN_PROCESS,
+    MULTIPROCESS,
+    THREADED,
+    Execution,
+)
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
+from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
+from treadle.errors import DagsterInvalidConfigError, DagsterUnmetExecutorRequirementsError
 from treadle.instance import DagsterInstance
+from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
 #: how many steps run at once, where config does not say
 _VARIABLES = ("TREADLE_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT", "DAGSTER_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT")
+#: where config does not say, and the machine would let more
+THREADED_LIMIT, ASYNC_LIMIT = 32, 100
 
 
 def make_executor(execution: Execution, place: Workplace) -> Executor:
@@ -24,31 +38,114 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution))
-    if execution.engine != IN_PROCESS:
-        later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
-    from treadle.executors.local import InProcessExecutor
+        return MultiprocessExecutor(place, execution, limit_of(execution) or 1)
+    if execution.engine == DASK:
+        from treadle.executors import dask
 
-    return InProcessExecutor(place)
+        return dask.make_executor(place, execution, count_cores())
+    if execution.engine == IN_PROCESS:
+        from treadle.executors.local import InProcessExecutor
+
+        return InProcessExecutor(place)
+    from treadle.executors.beside import InitExecutorContext
+
+    definition = place.job.executor_def
+    context = InitExecutorContext(place, definition, execution.options, execution.max_concurrent)
+    if execution.engine in (THREADED, ASYNC):
+        from treadle.executors.threads import ThreadedExecutor
+
+        return ThreadedExecutor(context, limit_of(execution) or 1, is_async=execution.engine == ASYNC)
+    from treadle.executors.custom import make_own
+
+    return make_own(definition, context)
 
 
-def check_requirements(execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
-    """Refuse a run that its executor cannot carry out: DagsterUnmetExecutorRequirementsError, before anything is recorded."""
+def check_requirements(
+    execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance, plan: Plan
+) -> None:
+    """Refuse a run that its executor cannot carry out, before anything is recorded.
+
+    Raises DagsterUnmetExecutorRequirementsError, and DagsterInvalidConfigError for a step that needs more than config gives.
+    """
     if execution.engine == MULTIPROCESS:
-        from treadle.executors import multiprocess
+        from treadle.executors import outside
 
-        multiprocess.check_requirements(job, run, instance)
+        outside.check_requirements(job, run, instance, "multiprocess")
+    elif execution.engine == CUSTOM:
+        from treadle.executors import custom
+
+        custom.check_requirements(execution, job, run, instance)
+    elif execution.engine == DASK:
+        from treadle.executors import outside
+
+        _check_dask(job)
+        outside.check_requirements(job, run, instance, "Dask")
+    slots_of(execution, job, plan)
 
 
-def limit_of(execution: Execution) -> int:
-    """How many steps of the run may be under way at once: as config says, else the environment, else one for each core."""
-    if execution.max_concurrent is not None:
+def _check_dask(job: JobDefinition) -> None:
+    try:
+        from treadle.executors import dask
+    except ImportError as error:
+        raise DagsterUnmetExecutorRequirementsError(
+            f'The job "{job.name}" is to run on Dask, and this Python has no Dask to run it with ({error}). Install it, here and '
+            f"where the workers are: pip install 'treadle[dask]'. Or give the job another executor."
+        ) from error
+    dask.check_tags(job)
+
+
+def limit_of(execution: Execution) -> int | None:
+    """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
+
+    Steps on threads and on an event loop mostly wait: there may be more of them. An executor of a user's own says itself
+    whether it has room: None. On Dask the cluster says it, from moment to moment, to the executor.
+    """
+    if execution.max_concurrent is not None or execution.engine == CUSTOM:
         return execution.max_concurrent
+    if execution.engine == DASK:
+        return sys.maxsize
+    if execution.engine == ASYNC:
+        return ASYNC_LIMIT
+    if execution.engine == THREADED:
+        return min(THREADED_LIMIT, count_cores() + 4)
     for variable in _VARIABLES:
         text = os.environ.get(variable, "")
         if text.isdecimal() and int(text) > 0:
             return int(text)
     return count_cores()
+
+
+def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | None:
+    """Which steps may run beside which: by the tags of their ops, and by the slots that they ask for; None where any may.
+
+    Raises DagsterInvalidConfigError for a step that asks for more than there is.
+    """
+    if execution.engine == IN_PROCESS:
+        return None
+    options = execution.options if isinstance(execution.options, Mapping) else {}
+    capacities: dict[str, int] = dict(options.get("slots") or {})
+    needs: dict[str, list[tuple[str, int]]] = {}
+    for path, step in plan.steps.items():
+        for name, count in step.demands.slots.items() if step.demands is not None else ():
+            if capacities.get(name, 0) < count:
+                raise DagsterInvalidConfigError(
+                    f'Error in config for the {execution.engine} executor: op "{path}" takes {count} of the slots "{name}", and the '
+                    f'run has {capacities.get(name, 0)}. Give it more: {{"slots": {{"{name}": {count}}}}}.',
+                    [],
+                    execution.options,
+                )
+            needs.setdefault(path, []).append((name, count))
+    for number, limit in enumerate(options.get("tag_concurrency_limits") or ()):
+        for path, op in job.wiring.ops.items():
+            value = op.tags.get(limit["key"])
+            wanted = limit.get("value")
+            if value is None or (isinstance(wanted, str) and wanted != value):
+                continue
+            is_each = isinstance(wanted, Mapping) and wanted.get("applyLimitPerUniqueValue")
+            name = f"tag {number} {limit['key']}" + (f"={value}" if is_each else "")
+            capacities[name] = limit["limit"]
+            needs.setdefault(path, []).append((name, 1))
+    return Limits(capacities, needs) if needs else None
 
 
 def count_cores() -> int:

@@ -1,28 +1,21 @@
-"""in this process: in order, on threads, on an event loop
+"""in this process: in order, one step after another
 
-Runs the steps of a run in the driver's own process, one after another: the resources of the run are opened once, before
-the first step, and closed after the last. It decides nothing; the driver calls it by the Executor protocol.
+Runs the steps of a run on the driver's own thread: the resources of the run are opened once, before the first step, and
+closed after the last. It decides nothing; the driver calls it by the Executor protocol.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
 
-from treadle.definitions import invoke
-from treadle.engine.driver import RunEnd
-from treadle.engine.resources import StepResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import DagsterExecutionInterruptedError
-from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
-from treadle.metadata import MetadataValue
-from treadle.payloads import ComputeLogsCaptureData, EngineEventData
+from treadle.events import DagsterEvent
+from treadle.executors.premises import Premises
 from treadle.plan.model import Launch
-
-_T = DagsterEventType
 
 
 class InProcessExecutor:
@@ -30,13 +23,9 @@ class InProcessExecutor:
 
     def __init__(self, place: Workplace) -> None:
         self.place = place
-        self._job_name = place.facts.run.job_name
+        self._premises = Premises(place)
         self._orders: deque[Launch] = deque()
         self._current: Iterator[DagsterEvent] | None = None
-        self._started = 0.0
-        keys = place.step_keys
-        # a plan of one step tells its resource events under that step
-        self._resources = StepResources(place, keys[0] if len(keys) == 1 else None)
 
     @property
     def interrupt(self) -> BaseException | None:
@@ -51,23 +40,7 @@ class InProcessExecutor:
 
     def open(self) -> Iterator[DagsterEvent]:
         """Open the resources that the steps need."""
-        self.place.signals.install()
-        self._started = time.perf_counter()
-        pid = os.getpid()
-        keys = self.place.step_keys
-        yield run_event(
-            _T.ENGINE_EVENT, self._job_name, self._describe(pid), message=f"Executing steps in process (pid: {pid})"
-        )
-        if keys:
-            try:
-                yield from self._resources.open(self.place.required_resource_keys)
-            except Exception as error:
-                raise RunEnd(error) from error
-        yield run_event(_T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys))
-
-    def _describe(self, pid: int) -> EngineEventData:
-        keys = self.place.step_keys
-        return EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))})
+        return self._premises.open()
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Close what was opened. An aborted run drops the step that it is in, and says nothing of its end."""
@@ -76,19 +49,7 @@ class InProcessExecutor:
             self._current.close()  # type: ignore[attr-defined]
             self._current = None
         self._orders.clear()
-        yield from self._resources.close()
-        if self.place.loop is not None:
-            loop, self.place.loop = self.place.loop, None
-            invoke.close_event_loop(loop)
-        if not is_aborted:
-            pid = os.getpid()
-            took = format_duration((time.perf_counter() - self._started) * 1000)
-            yield run_event(
-                _T.ENGINE_EVENT,
-                self._job_name,
-                self._describe(pid),
-                message=f"Finished steps in process (pid: {pid}) in {took}",
-            )
+        yield from self._premises.close(is_aborted)
 
     # -- steps
 

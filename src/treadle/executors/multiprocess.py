@@ -13,45 +13,45 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from treadle import codec
 from treadle.definitions.executors import Execution
-from treadle.definitions.io_managers import mem_io_manager
-from treadle.definitions.job import JobDefinition
-from treadle.engine.driver import RunEnd
+from treadle.engine.driver import BEGINNINGS, RunEnd
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
     DagsterSubprocessError,
-    DagsterUnmetExecutorRequirementsError,
     SerializableErrorInfo,
+    StepMemoryError,
+    StepTimeoutError,
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
-from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit
-from treadle.executors.wire import Assignment, Broken, Done, Event, Order, Said, Stop, from_wire
-from treadle.instance import DagsterInstance
+from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
+from treadle.executors.outside import end_of_lost, make_assignment
+from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.metadata import MetadataValue
-from treadle.outcomes import retry_delay
-from treadle.payloads import EngineEventData, ErrorSource, StepFailureData, StepRetryData
+from treadle.outcomes import Demands
+from treadle.payloads import EngineEventData, ErrorSource, StepFailureData
 from treadle.plan.model import Launch
-from treadle.recipes import ReconstructableJob
-from treadle.runs import DagsterRun, DagsterRunStatus
+from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 _FAILURE = _T.STEP_FAILURE.value
+_SUCCESS = _T.STEP_SUCCESS.value
 _CAPTURED = _T.LOGS_CAPTURED.value
 
 #: seconds that a step has to end after it is asked to, and after SIGTERM to all its processes; then comes SIGKILL
 GRACE = 5.0
 #: seconds between two looks whether somebody has canceled the run
 LOOK = 0.5
+#: seconds between two looks at the memory of a process whose step is held to a limit
+MEMORY_LOOK = 0.05
 #: bytes of one step's output that are shown
 SHOWN = 1 << 20
 
@@ -59,10 +59,15 @@ SHOWN = 1 << 20
 class _Job:
     """What a hand is at."""
 
-    __slots__ = ("file_key", "has_ended", "launch")
+    __slots__ = ("deadline", "demands", "doom", "file_key", "has_ended", "launch")
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, demands: Demands | None) -> None:
         self.launch = launch
+        self.demands = demands
+        #: when the attempt has taken too long, or when one that was ended for that is killed
+        self.deadline: float | None = None
+        #: why the attempt was ended from here
+        self.doom: StepTimeoutError | StepMemoryError | None = None
         #: the log has the event that ends the attempt
         self.has_ended = False
         #: of the files that its output goes to
@@ -81,6 +86,8 @@ class MultiprocessExecutor:
         self._is_fresh = self._options.get("isolation") == "step"
         self._max_steps: int | None = 1 if self._is_fresh else self._options.get("max_steps_per_worker")
         self._max_memory: int | None = self._options.get("max_worker_rss")
+        self._max_idle: float | None = self._options.get("worker_idle_timeout")
+        self._idle_since: dict[Hand, float] = {}
         self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id, FOLDER)
         self._reader = codec.EventReader(self._run)
         self._selector = selectors.DefaultSelector()
@@ -148,32 +155,12 @@ class MultiprocessExecutor:
         method = self._options.get("start_method") or {FORKSERVER: {}}
         name = next(iter(method))
         try:
-            self._crew = Crew(self._assignment((method[name] or {}).get("preload_modules") or ()), name)
+            preload = (method[name] or {}).get("preload_modules") or ()
+            self._crew = Crew(make_assignment(self.place, self._folder, preload), name)
         except OSError as error:
             raise RunEnd(error) from error
         if self._crew.control is not None:
             self._selector.register(self._crew.control.socket, selectors.EVENT_READ)
-
-    def _assignment(self, preload: Any) -> Assignment:
-        place, run = self.place, self._run
-        assert run.job_code_origin is not None
-        _alias_main(ReconstructableJob.from_dict(run.job_code_origin))
-        encoded = codec.encode_run(run)
-        read = codec.decode_run(encoded, run.status, run.tags)
-        ref = place.facts.instance.get_ref()
-        return Assignment(
-            dict(run.job_code_origin),
-            encoded,
-            DagsterRunStatus.STARTED.value,
-            dict(run.tags),
-            ref.home,
-            ref.overrides,
-            place.retries_enabled,
-            str(self._folder),
-            None if read.run_config == run.run_config else _pickled(run.run_config, "run config"),
-            None if not place.input_values else _pickled(dict(place.input_values), "input values"),
-            list(preload),
-        )
 
     def _describe(self) -> EngineEventData:
         return EngineEventData(
@@ -279,7 +266,7 @@ class MultiprocessExecutor:
                 self._forget(hand)
                 self._crew.settle(hand)
                 continue
-            self._busy[hand] = _Job(order)
+            self._busy[hand] = _Job(order, self.place.plan.steps[order.path].demands)
 
     def _hire(self) -> Hand | None:
         assert self._crew is not None
@@ -303,6 +290,11 @@ class MultiprocessExecutor:
         """Seconds until something is to be done though nobody says anything."""
         now = time.monotonic()
         soonest = self._next_stage if self._stage else self._next_look
+        for job in self._busy.values():
+            if job.deadline is not None:
+                soonest = min(soonest, job.deadline)
+            if job.demands is not None and job.demands.memory_limit is not None:
+                soonest = min(soonest, now + MEMORY_LOOK)
         return max(0.0, min(soonest - now, LOOK))
 
     def _listen(self, seconds: float) -> None:
@@ -362,10 +354,40 @@ class MultiprocessExecutor:
         if self._interrupt is None and now >= self._next_look:
             self._next_look = now + LOOK
             self._bury_exited()
+            if self._max_idle is not None:
+                self._dismiss_idle(now)
             if self.place.facts.instance.get_status(self._run.run_id) is DagsterRunStatus.CANCELING:
                 self._stop(DagsterExecutionInterruptedError("The run was canceled."))
+        for hand, job in list(self._busy.items()):
+            if job.demands is not None and not self._stage:
+                self._hold_to_limits(hand, job, now)
         if self._stage and now >= self._next_stage and self._busy:
             self._go_to_stage(self._stage + 1)
+
+    def _hold_to_limits(self, hand: Hand, job: _Job, now: float) -> None:
+        """End a step that takes too long, or has too much memory."""
+        demands, key = job.demands, job.launch.step_key
+        assert demands is not None
+        if job.deadline is not None and now >= job.deadline:
+            if job.doom is None:
+                job.doom = StepTimeoutError(
+                    f"Step {key} has taken longer than its op's timeout of {demands.timeout:g} s, and was ended. Give it more time, "
+                    f"or see what it waits for: treadle logs {self._run.run_id} {key}."
+                )
+                job.deadline = now + GRACE
+                hand.signal(signal.SIGTERM, is_for_group=True)
+            else:
+                job.deadline = None
+                hand.signal(signal.SIGKILL, is_for_group=True)
+        limit = demands.memory_limit
+        if limit is not None and job.doom is None and hand.pid is not None:
+            memory = memory_of(hand.pid)
+            if memory > limit:
+                job.doom = StepMemoryError(
+                    f"The process of step {key} has had {memory:,} bytes of memory, more than its op's memory_limit of {limit:,}, and "
+                    f"was killed. Give it more, or let it keep less at a time."
+                )
+                hand.signal(signal.SIGKILL, is_for_group=True)
 
     def _stop(self, error: BaseException) -> None:
         self._interrupt = error
@@ -418,6 +440,13 @@ class MultiprocessExecutor:
         if job is not None:
             if message.type_value in _ENDS:
                 job.has_ended = True
+                job.deadline = None
+                if job.doom is not None and message.type_value != _SUCCESS:
+                    self._heard.extend(self._ended_from_here(job, job.doom))
+                    return
+            elif message.type_value in BEGINNINGS:
+                if job.demands is not None and job.demands.timeout is not None:
+                    job.deadline = time.monotonic() + job.demands.timeout
             elif message.type_value == _CAPTURED:
                 job.file_key = event.event_specific_data.file_key  # type: ignore[union-attr]
         self._heard.append(event)
@@ -426,17 +455,28 @@ class MultiprocessExecutor:
         """A worker is through with its step: it gets another, or goes."""
         job = self._busy.pop(hand)
         self._steps_done[hand] += 1
-        if done.breaks is not None and self._interrupt is None:
+        if done.breaks is not None and self._interrupt is None and job.doom is None:
             self._failures.append(done.breaks)
         if any(done.output):
             self._show(job)
         is_worn = self._max_steps is not None and self._steps_done[hand] >= self._max_steps
+        is_worn = is_worn or job.doom is not None
         if is_worn or (self._max_memory is not None and done.memory > self._max_memory):
             self._leaving.add(hand)
             with contextlib.suppress(OSError):
                 hand.channel.send(Stop())
         else:
             self._idle.append(hand)
+            self._idle_since[hand] = time.monotonic()
+
+    def _dismiss_idle(self, now: float) -> None:
+        """Let workers go that have had nothing to do for too long."""
+        assert self._max_idle is not None
+        for hand in [hand for hand in self._idle if now - self._idle_since[hand] >= self._max_idle]:
+            self._idle.remove(hand)
+            self._leaving.add(hand)
+            with contextlib.suppress(OSError):
+                hand.channel.send(Stop())
 
     def _show(self, job: _Job) -> None:
         """Let the user of a terminal see what a step has written, as if it had written it here."""
@@ -465,6 +505,7 @@ class MultiprocessExecutor:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(hand.channel.socket)
         self._steps_done.pop(hand, None)
+        self._idle_since.pop(hand, None)
         self._leaving.discard(hand)
         if hand in self._idle:
             self._idle.remove(hand)
@@ -481,6 +522,9 @@ class MultiprocessExecutor:
         error = ChildProcessCrashException(hand.pid, code)
         if job.file_key is not None:
             self._show(job)
+        if job.doom is not None and not job.has_ended:
+            self._heard.extend(self._ended_from_here(job, job.doom))
+            return
         if job.has_ended:
             text = (
                 f'The process of step "{job.launch.step_key}" crashed after the step had ended ({describe_exit(code)}).'
@@ -491,63 +535,16 @@ class MultiprocessExecutor:
 
     def _lost(self, order: Launch, error: Exception) -> Iterator[DagsterEvent]:
         """The events of a step whose process died, or could not be had."""
-        key = order.step_key
-        info = error_info(error)
-        yield self._note(
-            f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}', info, key
-        )
-        stamp = self.stamp(order.path, key)
-        delay = None
-        if self.place.retries_enabled and self._interrupt is None:
-            delay = retry_delay(self.place.plan.steps[order.path].retry_policy, order.failures + 1)
-        if delay is not None:
-            yield stamp.event(_T.STEP_UP_FOR_RETRY.value, StepRetryData(info, delay))
-            return
-        if self._interrupt is None:
+        key, info = order.step_key, error_info(error)
+        text = f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}'
+        yield self._note(text, info, key)
+        end = end_of_lost(self.place, order, info, may_retry=self._interrupt is None)
+        if end.event_type_value == _FAILURE and self._interrupt is None:
             self._failures.append(info)
-        yield stamp.event(_FAILURE, StepFailureData(info, None, ErrorSource.FRAMEWORK_ERROR))
+        yield end
 
-
-def _pickled(value: Any, what: str) -> bytes:
-    import cloudpickle
-
-    try:
-        pickled: bytes = cloudpickle.dumps(value)
-    except Exception as error:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"The {what} holds something that cannot be sent to another process: {type(error).__name__}: {error}. Leave it out, "
-            f"let a resource make it, or run the job in process."
-        ) from error
-    return pickled
-
-
-def _alias_main(recipe: ReconstructableJob) -> None:
-    """Let values of classes of the main script, which workers know by the name of its file, be those of this process."""
-    main = sys.modules["__main__"]
-    file = getattr(main, "__file__", None)
-    place = recipe.repository.place
-    if recipe.repository.kind == "file" and file is not None and Path(file).resolve() == Path(place):
-        sys.modules.setdefault(Path(place).stem, main)
-
-
-def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
-    """Refuse a run whose steps cannot be run in other processes: DagsterUnmetExecutorRequirementsError."""
-    where = f'The job "{run.job_name}" is to run in several processes (multiprocess executor)'
-    otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
-    if not instance.is_persistent:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and the instance is in memory, where other processes cannot find it. Give an instance that lasts, such as "
-            f"DagsterInstance.get() or local_temp(), {otherwise}."
-        )
-    if run.job_code_origin is None:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and nothing tells another process how it is made. Give execute_job reconstructable(...), {otherwise}."
-        )
-    definitions: Mapping[str, Any] = job.resource_defs
-    for path, op in job.wiring.ops.items():
-        for name, port in op.definition.output_dict.items():
-            if not port.is_nothing and definitions.get(port.io_manager_key) is mem_io_manager:
-                raise DagsterUnmetExecutorRequirementsError(
-                    f'{where}, and the IO manager "{port.io_manager_key}" of output "{name}" of "{path}" keeps values in the memory of '
-                    f"one. Use one that stores them, such as fs_io_manager, {otherwise}."
-                )
+    def _ended_from_here(self, job: _Job, doom: Exception) -> Iterator[DagsterEvent]:
+        """The events of a step that was ended because it went beyond a limit of its op."""
+        info = error_info(doom)
+        yield self._note(f"Multiprocess executor: {doom}", info, job.launch.step_key)
+        yield end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)

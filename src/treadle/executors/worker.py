@@ -1,7 +1,7 @@
 """A child's main: an order in, events out.
 
 A worker runs one step at a time of one run, with resources of the step's own, and sends what happens to the process that
-drives the run; that one alone writes the log. It decides nothing. When its socket breaks it ends.
+drives the run; that one alone writes the log. It decides nothing. As a process of its own it ends when its socket breaks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,7 +26,8 @@ from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors.capture import Capture
-from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, to_wire
+from treadle.executors.crew import memory_of
+from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, ToParent, to_wire
 from treadle.instance import DagsterInstance, InstanceRef
 from treadle.logs import RunLog
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData, ErrorSource, StepFailureData
@@ -36,13 +37,35 @@ from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+class Sink(Protocol):
+    """Takes what a worker tells to where it is heard."""
+
+    def put(self, message: ToParent) -> None:
+        """Take a message; it is sent with the next `flush`."""
+
+    def flush(self) -> None:
+        """Send what waits."""
+
+    def send(self, message: ToParent) -> None:
+        """Send a message, and what waits before it."""
+
+
+class Output(Protocol):
+    """Keeps what a step writes to stdout and stderr."""
+
+    def begin(self) -> str:
+        """Have files that are empty, and give their key."""
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes that were written to them so far."""
 
 
 class Shop:
     """One run's job, loaded and compiled: all that any step of it needs. Made once, before a process is forked."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, instance: DagsterInstance | None = None) -> None:
         self.assignment = assignment
         run = codec.decode_run(assignment.run, DagsterRunStatus(assignment.status), assignment.tags)
         if assignment.run_config is not None:
@@ -56,51 +79,52 @@ class Shop:
         if assignment.input_values is not None:
             values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
         config = run_config.resolve(job, run.run_config, given_inputs=values)
-        instance = DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
-        log = RunLog(run.run_id, job.name, [], self._record, run.tags)
-        self.place = Workplace(
-            RunFacts(run, job, instance, log, recipe.get_repository),
-            compile_plan(job),
-            config,
-            values,
-            retries_enabled=assignment.retries_enabled,
-        )
-        self.place.captured = None
-        #: to the parent; there is none before the process is a worker
-        self.channel: Channel | None = None
+        self._instance = instance or DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
+        self._find_repository = recipe.get_repository
+        self._job, self._config, self._values, self._plan = job, config, values, compile_plan(job)
 
-    def _record(self, level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
-        if self.channel is not None:
-            self.channel.send(Said(level, text, step_key, None, (extra or {}).get("exc_text")))
+    def make_place(self, sink: Sink) -> Workplace:
+        """What one step at a time needs; what is logged goes to the sink."""
+
+        def record(level: int, text: str, step_key: str | None, extra: Mapping[str, Any] | None) -> None:
+            sink.send(Said(level, text, step_key, None, (extra or {}).get("exc_text")))
+
+        log = RunLog(self.run.run_id, self._job.name, [], record, self.run.tags)
+        facts = RunFacts(self.run, self._job, self._instance, log, self._find_repository)
+        retries_enabled = self.assignment.retries_enabled
+        place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
+        place.captured = None
+        return place
 
 
 class Worker:
     """What runs the steps in this process."""
 
-    def __init__(self, shop: Shop, channel: Channel, capture: Capture) -> None:
-        self._shop = shop
-        self._place = shop.place
-        self._channel = channel
+    def __init__(self, shop: Shop, sink: Sink, capture: Output | None, where: str = "subprocess") -> None:
+        self._run = shop.run
+        self._sink = sink
         self._capture = capture
-        shop.channel = channel
-        shop.place.announce = self._tell_now
-        shop.place.before_body = channel.flush
+        #: what it is, for people
+        self._where = where
+        self.place = shop.make_place(sink)
+        self.place.announce = self._tell_now
+        self.place.before_body = sink.flush
 
     def run(self, launch: Launch) -> None:
         """Run an attempt to its end, and say that it is over."""
-        place, channel, key = self._place, self._channel, launch.step_key
+        place, key = self.place, launch.step_key
         job_name = place.facts.run.job_name
         pid = os.getpid()
-        message = f'Executing step "{key}" in subprocess (pid: {pid}).'
+        message = f'Executing step "{key}" in {self._where} (pid: {pid}).'
         data = EngineEventData(marker_end="step_process_start")
-        self._tell(run_event(_T.STEP_WORKER_STARTED, job_name, data, message=message, step_key=key))
+        self.tell(run_event(_T.STEP_WORKER_STARTED, job_name, data, message=message, step_key=key))
         resources = StepResources(place, key)
         breaks = None
         signals = place.signals
         try:
             signals.is_open = True
             for event in resources.open(place.job.resource_keys_of({launch.path})):
-                self._tell(event)
+                self.tell(event)
             signals.is_open = False
         except (Exception, KeyboardInterrupt, DagsterExecutionInterruptedError) as error:  # noqa: BLE001 - whatever user code raises
             signals.is_open = False
@@ -108,28 +132,31 @@ class Worker:
             is_user = not isinstance(error, Exception)
             source = ErrorSource.INTERRUPT if is_user else ErrorSource.USER_CODE_ERROR
             stamp = place.stamp(launch.path, key)
-            self._tell(stamp.event(_T.STEP_FAILURE.value, StepFailureData(breaks, None, source)))
+            self.tell(stamp.event(_T.STEP_FAILURE.value, StepFailureData(breaks, None, source)))
         else:
-            file_key = self._capture.begin()
-            self._tell(run_event(_T.LOGS_CAPTURED, job_name, ComputeLogsCaptureData(file_key, [key])))
+            if self._capture is not None:
+                file_key = self._capture.begin()
+                self.tell(run_event(_T.LOGS_CAPTURED, job_name, ComputeLogsCaptureData(file_key, [key])))
             for event in run_step(place, launch):
-                self._tell(event)
+                self.tell(event)
                 payload = event.event_specific_data
                 if type(payload) is StepFailureData and payload.error_source is ErrorSource.INTERRUPT:
                     breaks = payload.error
         for event in resources.close():
-            self._tell(event)
+            self.tell(event)
         if place.loop is not None:
             loop, place.loop = place.loop, None
             invoke.close_event_loop(loop)
-        channel.send(Done(breaks, _memory(), self._capture.sizes()))
+        written = self._capture.sizes() if self._capture is not None else (0, 0)
+        self._sink.send(Done(breaks, memory_of(os.getpid()), written))
 
-    def _tell(self, event: DagsterEvent) -> None:
-        self._channel.put(to_wire(event, self._shop.run))
+    def tell(self, event: DagsterEvent) -> None:
+        """Have an event sent."""
+        self._sink.put(to_wire(event, self._run))
 
     def _tell_now(self, event: DagsterEvent) -> None:
-        self._tell(event)
-        self._channel.flush()
+        self.tell(event)
+        self._sink.flush()
 
 
 def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
@@ -147,7 +174,7 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
                 channel.send(Broken(error_info(error)))
                 break
-            worker._place.signals.install()
+            worker.place.signals.install()
         try:
             worker.run(message.launch)
         except BrokenPipeError:  # the run's process is gone
@@ -175,15 +202,6 @@ def _die_with_parent(farewell: signal.Signals) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, farewell)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def _memory() -> int:
-    """Bytes of memory that this process has; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def main(descriptor: int) -> None:

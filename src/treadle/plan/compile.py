@@ -35,6 +35,7 @@ def _make_step(op: WiredOp, job_policy: RetryPolicy | None) -> Step:
         priority_of(op.tags, f'op "{op.path}"'),
         op.retry_policy or job_policy,
         definition.is_repeatable,
+        definition.demands,
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from treadle.names import UNKNOWN_KEY as UNKNOWN_KEY  # re-exported: the machine knows names only through the plan
 from treadle.names import split_step_key as split_step_key
 from treadle.names import step_key as step_key
-from treadle.outcomes import RetryPolicy
+from treadle.outcomes import Demands, RetryPolicy
 from treadle.payloads import StepOutputHandle
 
 
@@ -83,6 +83,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     retry_policy: RetryPolicy | None = None
     #: False where an attempt whose process died must not be followed by another: the step has then failed
     is_repeatable: bool = True
+    #: what its op asks of whoever runs it, if anything
+    demands: Demands | None = None
 
     def __post_init__(self) -> None:
         if not self.key:
