@@ -220,6 +220,9 @@ if TYPE_CHECKING:
         async_executor as async_executor,
     )
     from treadle.definitions.executors import (
+        dask_executor as dask_executor,
+    )
+    from treadle.definitions.executors import (
         executor as executor,
     )
     from treadle.definitions.executors import (
@@ -1052,7 +1055,7 @@ _HOMES: dict[str, str] = {
         load_definitions_from_package_module load_definitions_from_package_name with_resources
     """,
     "treadle.definitions.executors": """
-        ExecutorDefinition ExecutorRequirement async_executor executor in_process_executor
+        ExecutorDefinition ExecutorRequirement async_executor dask_executor executor in_process_executor
         multi_or_in_process_executor multiple_process_executor_requirements multiprocess_executor threaded_executor
     """,
     "treadle.definitions.file_handles": """
@@ -1278,7 +1281,7 @@ __all__ = [
     "build_resources", "build_solid_context", "check_dagster_type", "colored_console_logger", "composite_solid",
     "config_from_files", "config_from_pkg_resources", "config_from_yaml_strings", "config_mapping", "configured",
     "create_repository_using_definitions_args", "custom_path_fs_io_manager", "dagster_type_loader",
-    "default_executors", "default_loggers", "default_system_loggers", "execute_job", "execute_pipeline",
+    "dask_executor", "default_executors", "default_loggers", "default_system_loggers", "execute_job", "execute_pipeline",
     "execute_pipeline_iterator", "executor", "failure_hook", "file_relative_path", "fs_io_manager",
     "get_dagster_logger", "graph", "in_process_executor", "input_manager", "instance_for_test", "io_manager", "job",
     "json_console_logger", "lambda_solid", "load_definitions_from_current_module", "load_definitions_from_module",

@@ -32,6 +32,7 @@ from treadle.engine.workplace import Workplace
 from treadle.errors import (
     CheckError,
     DagsterError,
+    DagsterExecutionInterruptedError,
     DagsterInvalidDefinitionError,
     DagsterInvalidInvocationError,
     DagsterSubprocessError,
@@ -50,7 +51,7 @@ from treadle.plan.compile import compile_plan
 from treadle.plan.model import NO_PAST, Past, Plan
 from treadle.plan.snapshot import describe_plan
 from treadle.recipes import ReconstructableJob
-from treadle.runs import DagsterRun, check_run_id, make_run_id
+from treadle.runs import DagsterRun, DagsterRunStatus, check_run_id, make_run_id
 from treadle.storage.store import RunWriter
 
 
@@ -91,6 +92,8 @@ class Conduct(NamedTuple):
     is_quiet: bool = False
     #: keeps the value of every output as the op gave it
     captures: bool = False
+    #: a signal cancels the run, rather than that it fails by it; the second ends the process
+    cancels_at_interrupt: bool = False
 
 
 class JobRun:
@@ -140,7 +143,18 @@ class JobRun:
             self.place.step_keys = list(run.step_keys_to_execute)
         executor = make_executor(execution, self.place)
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
+        self.driver.cancels_at_interrupt = conduct.cancels_at_interrupt
         self.place.announce = self.driver.hear
+        if execution.engine == IN_PROCESS:
+            self.place.signals.ends_at_second = conduct.cancels_at_interrupt
+            writer.look = self._look
+
+    def _look(self) -> None:
+        """Interrupt the run where somebody has asked to cancel it. Executors that wait for others look for themselves."""
+        run_id = self.setup.run.run_id
+        if self.instance.get_status(run_id) is DagsterRunStatus.CANCELING:
+            self.driver.writer.look = None
+            self.place.signals.interrupt(DagsterExecutionInterruptedError("The run was canceled."))
 
     @classmethod
     def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:

@@ -63,7 +63,9 @@ def find_run(instance: DagsterInstance, text: str) -> str:
 def take_over(instance: DagsterInstance, text: str, force: bool) -> Resumption:
     """The run that is meant, ready to go on, or a refusal that says why it cannot."""
     try:
-        return prepare(find_run(instance, text), instance, Conduct(is_quiet=True), force=force)
+        return prepare(
+            find_run(instance, text), instance, Conduct(is_quiet=True, cancels_at_interrupt=True), force=force
+        )
     except (DagsterCodeNotFoundError, DagsterImportError) as error:
         lines = [
             f"The job of the run cannot be made again. {error}",

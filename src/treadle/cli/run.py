@@ -139,7 +139,7 @@ def run_job(job: ReconstructableJob, config: PlacedConfig, options: RunOptions, 
             if known is not None:
                 return show_known(known, setup, instance, detail)
             # These lines stand in for the console logger; loggers that config asks for have their say.
-            run = JobRun.begin(setup, instance, Conduct(is_quiet=True))
+            run = JobRun.begin(setup, instance, Conduct(is_quiet=True, cancels_at_interrupt=True))
         except DagsterInvalidConfigError as error:
             raise Refusal(Exit.MISUSED, tell_config_error(error, config)) from error
         except DagsterUserCodeExecutionError as error:
@@ -155,7 +155,7 @@ def show_known(run: DagsterRun, setup: Setup, instance: DagsterInstance, detail:
     """The run has been begun before, under the same id: show how it ended, or go on with it."""
     check_same(run, setup.job, setup.config)
     if not run.is_finished:
-        resumption = prepare(run.run_id, instance, Conduct(is_quiet=True))
+        resumption = prepare(run.run_id, instance, Conduct(is_quiet=True, cancels_at_interrupt=True))
         headline = f"Resuming {run.job_name} (run {run.run_id})"
         return show_run(resumption.run, detail, headline, resumption.before)
     view = LiveLines(detail)

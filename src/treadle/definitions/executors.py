@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from treadle import introspect, names
 from treadle.config.mistakes import DagsterEvaluationErrorReason, EvaluationError, EvaluationErrorData
-from treadle.config.sugar import Field, Map, Noneable, ScalarUnion, Selector
+from treadle.config.schema import StringSource
+from treadle.config.sugar import Field, Map, Noneable, Permissive, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
 
@@ -81,6 +82,28 @@ MULTIPROCESS_SCHEMA = {
 }
 
 
+DASK_SCHEMA = {
+    "cluster": Field(
+        Selector(
+            {
+                "local": Field(Permissive(), is_required=False),
+                "existing": Field({"address": Field(StringSource, description="Such as tcp://scheduler:8786.")}),
+            }
+        ),
+        default_value={"local": {}},
+        description="Where steps run: on a cluster that is there, or on a local one made for the run, with what LocalCluster takes.",
+    ),
+    "max_concurrent": Field(
+        Noneable(int),
+        default_value=None,
+        description="How many steps may be with Dask at once; None: as many as the cluster has threads.",
+    ),
+    **{
+        name: MULTIPROCESS_SCHEMA[name]
+        for name in ("retries", "tag_concurrency_limits", "step_dependency_config", "slots")
+    },
+}
+
 THREADED_SCHEMA = {
     "max_concurrent": Field(
         Noneable(int),
@@ -103,6 +126,7 @@ ASYNC_SCHEMA = {
 
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
 THREADED, ASYNC = "threaded", "async"
+DASK = "dask"
 #: run config names one of the two
 CHOICE = "choice"
 #: a user's own
@@ -128,7 +152,7 @@ def read_execution(engine: str | None, config: Any) -> Execution:
     """What the config of an executor asks for; `engine` is None for a user's own."""
     chosen: Any = config if isinstance(config, Mapping) else {}
     if engine == CHOICE:
-        engine = next((name for name in (MULTIPROCESS, IN_PROCESS) if name in chosen), IN_PROCESS)
+        engine = next((name for name in (MULTIPROCESS, DASK, IN_PROCESS) if name in chosen), IN_PROCESS)
         chosen = chosen.get(engine) or {}
     if engine is not None:
         _check(engine, chosen)
@@ -286,6 +310,16 @@ async_executor = ExecutorDefinition(
 )
 
 
+#: runs each step as a task of Dask
+dask_executor = ExecutorDefinition(
+    DASK,
+    DASK_SCHEMA,
+    multiple_process_executor_requirements(),
+    description="Runs each step as a task on a Dask cluster.",
+    engine=DASK,
+)
+
+
 def _requirements_of_choice(config: Mapping[str, Any]) -> list[ExecutorRequirement]:
     return multiple_process_executor_requirements() if "multiprocess" in config else []
 
@@ -313,6 +347,7 @@ DEFAULT_EXECUTOR_FIELD = Field(
         {
             "in_process": Field(IN_PROCESS_SCHEMA, is_required=False),
             "multiprocess": Field(MULTIPROCESS_SCHEMA, is_required=False),
+            "dask": Field(DASK_SCHEMA, is_required=False),
         }
     ),
     default_value={"in_process": {}},
@@ -323,6 +358,7 @@ __all__ = [
     "ExecutorDefinition",
     "ExecutorRequirement",
     "async_executor",
+    "dask_executor",
     "executor",
     "in_process_executor",
     "multi_or_in_process_executor",

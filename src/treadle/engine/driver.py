@@ -116,6 +116,8 @@ class Driver:
         self.job_name = machine.plan.job_name
         #: events after which all that was logged is committed, since user code runs next
         self._beginnings = BEGINNINGS if executor.starts_in_place else frozenset()
+        #: an interruption is logged as somebody's wish to cancel the run
+        self.cancels_at_interrupt = False
         #: what kept the run from starting its steps, if anything did
         self.error: BaseException | None = None
         self.first_failure: DagsterEvent | None = None
@@ -170,6 +172,8 @@ class Driver:
                         self.commit()
                     yield event
                     if executor.interrupt is not None:
+                        if not machine.is_stopped and self.cancels_at_interrupt:
+                            yield emit(run_event(DagsterEventType.RUN_CANCELING, self.job_name))
                         machine.stop()
                         todo.clear()
                         self._orders.clear()
@@ -312,7 +316,7 @@ class Driver:
         return run_event(DagsterEventType.RUN_FAILURE, self.job_name, data, message=message)
 
     def _interrupted(self, interrupt: BaseException) -> DagsterEvent:
-        if self.read_status() is DagsterRunStatus.CANCELING:
+        if self.cancels_at_interrupt or self.read_status() is DagsterRunStatus.CANCELING:
             return run_event(DagsterEventType.RUN_CANCELED, self.job_name, JobCanceledData(error_info(interrupt)))
         return self._failed(
             RunFailureReason.UNEXPECTED_TERMINATION,

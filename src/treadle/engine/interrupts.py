@@ -7,6 +7,7 @@ alone. The handlers that were there before are put back when the run ends.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -20,10 +21,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """The signals of one run. `is_open` is True while user code runs, or the engine only waits."""
 
-    __slots__ = ("_previous", "is_open", "pending")
+    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "is_open", "pending")
 
     def __init__(self) -> None:
         self.is_open = False
+        #: True where the second signal ends the process on the spot: whoever sends it has lost patience
+        self.ends_at_second = False
+        self._count = 0
+        #: what somebody asked for from another thread
+        self._asked: DagsterExecutionInterruptedError | None = None
         #: a signal that came while nothing could be interrupted
         self.pending: DagsterExecutionInterruptedError | None = None
         self._previous: dict[signal.Signals, Any] = {}
@@ -43,8 +49,23 @@ class Interrupts:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         self._previous = {}
 
+    def interrupt(self, error: DagsterExecutionInterruptedError) -> None:
+        """Interrupt the run from another thread: where it has the main thread at once, elsewhere before the next step."""
+        if not self._previous:
+            self.pending = error
+            return
+        self._asked = error
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        error = DagsterExecutionInterruptedError(f"The run was interrupted by {signal.Signals(number).name}.")
+        error, self._asked = self._asked, None
+        if error is None:
+            self._count += 1
+            if self._count > 1 and self.ends_at_second:
+                os._exit(128 + number)
+            error = DagsterExecutionInterruptedError(f"The run was interrupted by {signal.Signals(number).name}.")
         if self.is_open:
             self.is_open = False
             raise error

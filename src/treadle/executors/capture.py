@@ -11,7 +11,11 @@ import hashlib
 import io
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+
+from treadle.events import DagsterEvent
+from treadle.payloads import ComputeLogsCaptureData
 
 #: below the folder of a run's artifacts
 FOLDER = "compute_logs"
@@ -95,3 +99,19 @@ def key_of(step_key: str, attempt: int) -> str:
         return name
     digest = hashlib.sha256(step_key.encode()).hexdigest()[:16]
     return f"{step_key[: LONGEST - 40]}-{digest}-{attempt}"
+
+
+def files_by_step(folder: Path, events: Iterable[DagsterEvent]) -> dict[str, list[tuple[Path, Path]]]:
+    """The files that steps of a run have written, one pair for each attempt; steps that have written none are left out."""
+    owners: dict[str, str] = {}
+    for event in events:
+        data = event.event_specific_data
+        if type(data) is ComputeLogsCaptureData and len(data.step_keys) == 1:
+            owners.pop(data.file_key, None)
+            owners[data.file_key] = data.step_keys[0]  # the last that names a file is the one that wrote to it
+    found: dict[str, list[tuple[Path, Path]]] = {}
+    for key, step_key in owners.items():
+        pair = files_of(folder, key)
+        if any(path.is_file() and path.stat().st_size for path in pair):
+            found.setdefault(step_key, []).append(pair)
+    return found

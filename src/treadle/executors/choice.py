@@ -6,11 +6,13 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 from treadle.definitions.executors import (
     ASYNC,
     CUSTOM,
+    DASK,
     IN_PROCESS,
     MULTIPROCESS,
     THREADED,
@@ -20,7 +22,7 @@ from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
 from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
-from treadle.errors import DagsterInvalidConfigError
+from treadle.errors import DagsterInvalidConfigError, DagsterUnmetExecutorRequirementsError
 from treadle.instance import DagsterInstance
 from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
@@ -37,6 +39,10 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
         return MultiprocessExecutor(place, execution, limit_of(execution) or 1)
+    if execution.engine == DASK:
+        from treadle.executors import dask
+
+        return dask.make_executor(place, execution, count_cores())
     if execution.engine == IN_PROCESS:
         from treadle.executors.local import InProcessExecutor
 
@@ -69,17 +75,35 @@ def check_requirements(
         from treadle.executors import custom
 
         custom.check_requirements(execution, job, run, instance)
+    elif execution.engine == DASK:
+        from treadle.executors import outside
+
+        _check_dask(job)
+        outside.check_requirements(job, run, instance, "Dask")
     slots_of(execution, job, plan)
+
+
+def _check_dask(job: JobDefinition) -> None:
+    try:
+        from treadle.executors import dask
+    except ImportError as error:
+        raise DagsterUnmetExecutorRequirementsError(
+            f'The job "{job.name}" is to run on Dask, and this Python has no Dask to run it with ({error}). Install it, here and '
+            f"where the workers are: pip install 'treadle[dask]'. Or give the job another executor."
+        ) from error
+    dask.check_tags(job)
 
 
 def limit_of(execution: Execution) -> int | None:
     """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
 
     Steps on threads and on an event loop mostly wait: there may be more of them. An executor of a user's own says itself
-    whether it has room: None.
+    whether it has room: None. On Dask the cluster says it, from moment to moment, to the executor.
     """
     if execution.max_concurrent is not None or execution.engine == CUSTOM:
         return execution.max_concurrent
+    if execution.engine == DASK:
+        return sys.maxsize
     if execution.engine == ASYNC:
         return ASYNC_LIMIT
     if execution.engine == THREADED:

@@ -100,7 +100,7 @@ class Shop:
 class Worker:
     """What runs the steps in this process."""
 
-    def __init__(self, shop: Shop, sink: Sink, capture: Output, where: str = "subprocess") -> None:
+    def __init__(self, shop: Shop, sink: Sink, capture: Output | None, where: str = "subprocess") -> None:
         self._run = shop.run
         self._sink = sink
         self._capture = capture
@@ -117,14 +117,14 @@ class Worker:
         pid = os.getpid()
         message = f'Executing step "{key}" in {self._where} (pid: {pid}).'
         data = EngineEventData(marker_end="step_process_start")
-        self._tell(run_event(_T.STEP_WORKER_STARTED, job_name, data, message=message, step_key=key))
+        self.tell(run_event(_T.STEP_WORKER_STARTED, job_name, data, message=message, step_key=key))
         resources = StepResources(place, key)
         breaks = None
         signals = place.signals
         try:
             signals.is_open = True
             for event in resources.open(place.job.resource_keys_of({launch.path})):
-                self._tell(event)
+                self.tell(event)
             signals.is_open = False
         except (Exception, KeyboardInterrupt, DagsterExecutionInterruptedError) as error:  # noqa: BLE001 - whatever user code raises
             signals.is_open = False
@@ -132,27 +132,30 @@ class Worker:
             is_user = not isinstance(error, Exception)
             source = ErrorSource.INTERRUPT if is_user else ErrorSource.USER_CODE_ERROR
             stamp = place.stamp(launch.path, key)
-            self._tell(stamp.event(_T.STEP_FAILURE.value, StepFailureData(breaks, None, source)))
+            self.tell(stamp.event(_T.STEP_FAILURE.value, StepFailureData(breaks, None, source)))
         else:
-            file_key = self._capture.begin()
-            self._tell(run_event(_T.LOGS_CAPTURED, job_name, ComputeLogsCaptureData(file_key, [key])))
+            if self._capture is not None:
+                file_key = self._capture.begin()
+                self.tell(run_event(_T.LOGS_CAPTURED, job_name, ComputeLogsCaptureData(file_key, [key])))
             for event in run_step(place, launch):
-                self._tell(event)
+                self.tell(event)
                 payload = event.event_specific_data
                 if type(payload) is StepFailureData and payload.error_source is ErrorSource.INTERRUPT:
                     breaks = payload.error
         for event in resources.close():
-            self._tell(event)
+            self.tell(event)
         if place.loop is not None:
             loop, place.loop = place.loop, None
             invoke.close_event_loop(loop)
-        self._sink.send(Done(breaks, memory_of(os.getpid()), self._capture.sizes()))
+        written = self._capture.sizes() if self._capture is not None else (0, 0)
+        self._sink.send(Done(breaks, memory_of(os.getpid()), written))
 
-    def _tell(self, event: DagsterEvent) -> None:
+    def tell(self, event: DagsterEvent) -> None:
+        """Have an event sent."""
         self._sink.put(to_wire(event, self._run))
 
     def _tell_now(self, event: DagsterEvent) -> None:
-        self._tell(event)
+        self.tell(event)
         self._sink.flush()
 
 

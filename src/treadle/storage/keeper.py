@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PATIENCE = 0.2
 #: seconds between two renewals of a lease, where it is not so short that they have to be closer
 HEARTBEAT = 3.0
+#: seconds between two looks of those who drive runs, whether somebody has said something about them
+LOOK = 0.5
 
 
 class Keeper:
@@ -66,7 +68,7 @@ class Keeper:
             thread.join(timeout=5)
 
     def _keep(self, stopped: threading.Event) -> None:
-        renewed = time.monotonic()
+        renewed = looked = time.monotonic()
         while not stopped.wait(PATIENCE / 2):
             writers = list(self._writers.values())
             if not writers:
@@ -80,6 +82,12 @@ class Keeper:
                 if writer.buffer and writer.buffer[0][0] < late:
                     with contextlib.suppress(StoreError, IndexError):
                         writer.commit()
+            if time.monotonic() - looked >= LOOK:
+                looked = time.monotonic()
+                for writer in writers:
+                    if writer.look is not None:
+                        with contextlib.suppress(StoreError):
+                            writer.look()
             if time.monotonic() - renewed >= self._heartbeat:
                 renewed = time.monotonic()
                 with contextlib.suppress(StoreError):

@@ -79,6 +79,9 @@ class Collected(msgspec.Struct, frozen=True):
 class RunWriter(Protocol):
     """Writes the log of one run. There is one for a run at a time: whoever holds its lease."""
 
+    #: called every so often from another thread, where the store lasts: whoever writes looks for what others have said
+    look: Callable[[], None] | None
+
     @property
     def run(self) -> DagsterRun:
         """The run's record, with the status that what was appended leaves it in."""

@@ -220,6 +220,8 @@ class SqliteWriter:
         #: in memory: somebody else has taken the run
         self.is_lost = False
         self.pid = os.getpid()
+        #: called every so often by the keeper of a store that lasts
+        self.look: Callable[[], None] | None = None
         #: step key -> bytes of what user code has said in it so far
         self._said: dict[str | None, int] = {}
 

@@ -1,0 +1,232 @@
+"""Steps on a Dask cluster: each attempt is a task, on a cluster that is there or on one made for the run.
+
+This process alone writes the log: steps tell what happens by way of the scheduler, as it happens. No value passes through
+Dask, and no attempt is begun twice, whatever Dask does with a task whose worker it has lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import distributed
+import msgspec
+
+from treadle.definitions.executors import Execution
+from treadle.definitions.job import JobDefinition
+from treadle.engine.workplace import Workplace
+from treadle.errors import DagsterInvalidDefinitionError
+from treadle.executors import guest
+from treadle.executors.cluster import GRACE, LOOK, PATIENCE, ClusterExecutor, Inbox, Site, Told
+
+_NAME = "treadle"
+#: without types of their own
+_LocalCluster: Any = distributed.LocalCluster
+_Client: Any = distributed.Client
+
+#: an op's tag of this name says which resources of Dask its worker must have
+RESOURCES_TAG = "dagster-dask/resource_requirements"
+#: seconds in which a scheduler answers at first
+CONNECT = 10.0
+
+
+def run_task(key: str, topic: str, run_id: str, assignment: bytes, order: bytes) -> str | None:
+    """On a Dask worker: run an attempt. Gives the address of the worker that has begun it before, and then runs nothing."""
+    worker: Any = distributed.get_worker()
+    scheduler, address = worker.scheduler, worker.address
+    loop = worker.loop.asyncio_loop
+
+    async def claim() -> str | None:
+        """Dask gives a task to another worker when one is lost; of a step that was begun nobody knows what it has done."""
+        name = [_NAME, run_id, key]
+        earlier: str | None = await scheduler.get_metadata(keys=name, default=None)
+        if earlier is None:
+            await scheduler.set_metadata(keys=name, value=address)
+            await post([])
+        return earlier
+
+    async def post(messages: list[bytes]) -> None:
+        await scheduler.log_event(
+            topic=topic, msg={_NAME: key, "worker": address, "pid": os.getpid(), "told": messages}
+        )
+
+    def is_wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state in ("executing", "long-running")
+
+    earlier = asyncio.run_coroutine_threadsafe(claim(), loop).result()
+    if earlier is None:
+        guest.perform(guest.Host(f"Dask worker {address}", loop, post, is_wanted), assignment, order)
+    return earlier
+
+
+class DaskLine:
+    """The way to the cluster: an event loop in a thread of its own, and all that Dask has for the run. Ends with the run."""
+
+    def __init__(self, kind: str, options: Mapping[str, Any], run_id: str, assignment: bytes) -> None:
+        self._kind = kind
+        self._options = options
+        self._run_id = run_id
+        self._assignment = assignment
+        self.inbox = Inbox()
+        self._loop = asyncio.new_event_loop()
+        self._is_closing = asyncio.Event()
+        self._client: Any = None
+        self._futures: dict[str, Any] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._live, name="treadle-dask", daemon=True)
+        self._thread.start()
+
+    # -- from the thread of the run
+
+    def submit(self, key: str, order: bytes, tags: Mapping[str, str]) -> None:
+        """Have an attempt run somewhere."""
+        self._call(self._submit, key, order, _read_resources(tags))
+
+    def cancel(self, keys: list[str]) -> None:
+        """Have Dask forget these: what has not begun does not begin, what has is interrupted by itself."""
+        self._call(self._cancel, keys)
+
+    def close(self) -> None:
+        """Let go of everything; what still runs on a cluster of our own ends."""
+        self._call(self._is_closing.set)
+        self._thread.join(PATIENCE)
+
+    def _call(self, fn: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself, and the reason is on its way
+            self._loop.call_soon_threadsafe(fn, *args)
+
+    # -- in its own thread
+
+    def _live(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - whatever Dask raises ends the run, not the thread alone
+            self.inbox.put(Told("down", value=error))
+        finally:
+            self._loop.run_until_complete(_end_tasks())
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            at: Any = self._options.get("address")
+            if self._kind == "local":
+                at = await stack.enter_async_context(_LocalCluster(**self._options, asynchronous=True))
+            self._client = client = await stack.enter_async_context(
+                _Client(at, asynchronous=True, set_as_default=False, name=_NAME, timeout=CONNECT)
+            )
+            # Dask clears what it keeps under a client's name some time after the client has gone.
+            client.subscribe_topic(client.id, self._take)
+            self.inbox.put(Told("pulse", value=await client.nthreads()))
+            self.inbox.put(Told("up", client.scheduler.address))
+            await self._stay(client)
+            if client.status == "running":
+                with contextlib.suppress(Exception):  # the scheduler may go just now: then there is nothing to tidy up
+                    await asyncio.wait_for(self._tidy_up(client), GRACE)
+
+    async def _stay(self, client: Any) -> None:
+        """Look at the cluster now and then, until the run is over. Raises where the scheduler does not answer."""
+        closing = asyncio.ensure_future(self._is_closing.wait())
+        while not closing.done():
+            await asyncio.wait({closing}, timeout=LOOK)
+            pulse = asyncio.ensure_future(client.nthreads())
+            await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if pulse.done():
+                self.inbox.put(Told("pulse", value=pulse.result()))
+            elif not closing.done():
+                raise TimeoutError(f"no answer in {PATIENCE:g} s")
+            pulse.cancel()
+
+    async def _tidy_up(self, client: Any) -> None:
+        if self._futures:
+            await client.cancel(list(self._futures.values()), force=True)
+        client.unsubscribe_topic(client.id)
+        await client.set_metadata([_NAME, self._run_id], {})
+
+    def _take(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, Mapping) and _NAME in message:
+            self.inbox.put(Told("said", message[_NAME], message))
+
+    def _submit(self, key: str, order: bytes, resources: Mapping[str, float] | None) -> None:
+        future = self._futures[key] = self._client.submit(
+            run_task, key, self._client.id, self._run_id, self._assignment, order,
+            key=key, pure=False, retries=0, resources=resources,
+        )  # fmt: skip
+        task = self._loop.create_task(self._wait(key, future))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wait(self, key: str, future: Any) -> None:
+        what = "ended"
+        value: BaseException | None = None
+        try:
+            earlier = await future
+        except distributed.KilledWorker as error:
+            what, value = "lost", error
+        except Exception as error:  # noqa: BLE001 - told as it is
+            what, value = "cancelled" if future.cancelled() else "failed", error
+        else:
+            if earlier is not None:
+                what = "lost"
+        self._futures.pop(key, None)
+        self.inbox.put(Told(what, key, value))
+
+    def _cancel(self, keys: list[str]) -> None:
+        futures = [self._futures[key] for key in keys if key in self._futures]
+        if futures:
+            task = self._loop.create_task(self._client.cancel(futures, force=True))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+async def _end_tasks() -> None:
+    """End what Dask has left in the loop of this thread."""
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _read_resources(tags: Mapping[str, str]) -> dict[str, float] | None:
+    """What of Dask's resources an op's worker must have."""
+    given = tags.get(RESOURCES_TAG)
+    return msgspec.json.decode(given, type=dict[str, float]) if given else None
+
+
+def check_tags(job: JobDefinition) -> None:
+    """Refuse tags that ask for resources in a way that nobody understands: DagsterInvalidDefinitionError."""
+    for path, op in job.wiring.ops.items():
+        try:
+            _read_resources(op.tags)
+        except msgspec.MsgspecError as error:
+            raise DagsterInvalidDefinitionError(
+                f'op "{path}": the tag {RESOURCES_TAG} holds how much of which resources of Dask a worker must have, such as '
+                f'{{"GPU": 1}}; it is {op.tags[RESOURCES_TAG]} ({error}).'
+            ) from error
+
+
+def make_executor(place: Workplace, execution: Execution, cores: int) -> ClusterExecutor:
+    """The executor of a run, for what config asks for.
+
+    A local cluster has a process for each step that may run at once, unless config says else.
+    """
+    given = execution.options.get("cluster") or {"local": {}}
+    kind = next(iter(given))
+    options = dict(given[kind] or {})
+    if kind == "local":
+        defaults: dict[str, Any] = {"n_workers": execution.max_concurrent or cores, "threads_per_worker": 1}
+        if "dashboard_address" not in options:
+            # a scheduler has a server even where nobody asks for a dashboard: on no fixed port, and not for the network
+            defaults |= {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+        options = {**defaults, **options}
+    run_id = place.facts.run.run_id
+    site = Site("Dask", options.get("address"), lambda assignment: DaskLine(kind, options, run_id, assignment))
+    return ClusterExecutor(place, execution.max_concurrent, site)

@@ -1,0 +1,269 @@
+"""Jobs that tests run on Dask: workers import this module. A run's tag `folder` says where its steps leave marks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from treadle import (
+    AssetMaterialization,
+    DynamicOut,
+    DynamicOutput,
+    JobDefinition,
+    OpExecutionContext,
+    RetryPolicy,
+    RetryRequested,
+    dask_executor,
+    job,
+    op,
+    resource,
+)
+
+PATIENCE = 30
+
+
+def mark(context: OpExecutionContext, name: str) -> int:
+    """Leave a mark; gives how many of that name there are now."""
+    path = Path(context.run.tags["folder"], name)
+    with path.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return len(path.read_text().splitlines())
+
+
+def wait_for(context: OpExecutionContext, name: str) -> None:
+    """Wait until there is a mark."""
+    deadline = time.monotonic() + PATIENCE
+    while not Path(context.run.tags["folder"], name).exists():
+        assert time.monotonic() < deadline, f"{name} never came"
+        time.sleep(0.02)
+
+
+@op
+def one(context) -> int:
+    context.log.info("one is here")
+    context.log.warning("and says more")
+    return 1
+
+
+@op
+def plus_one(number: int) -> int:
+    return number + 1
+
+
+@job(executor_def=dask_executor)
+def chain():
+    plus_one(plus_one(one()))
+
+
+# -- branches -----------------------------------------------------------------------------------------------------------
+
+
+@op(out=DynamicOut())
+def split():
+    for name in ("a", "b"):
+        yield DynamicOutput(name, mapping_key=name)
+
+
+@op
+def meet(context, name: str) -> str:
+    """Ends only if both branches are under way at once."""
+    mark(context, f"here {name}")
+    wait_for(context, "here b" if name == "a" else "here a")
+    return name.upper()
+
+
+@op
+def join(names: list) -> str:
+    return "".join(names)
+
+
+@job(executor_def=dask_executor)
+def meeting():
+    join(split().map(meet).collect())
+
+
+# -- steps that fail ----------------------------------------------------------------------------------------------------
+
+
+@op(retry_policy=RetryPolicy(max_retries=2))
+def third_time(context) -> int:
+    if mark(context, "tries") < 3:
+        raise ValueError("not yet")
+    return 3
+
+
+@op
+def asks_again(context) -> int:
+    if mark(context, "asked") < 2:
+        raise RetryRequested(max_retries=1)
+    return 2
+
+
+@job(executor_def=dask_executor)
+def retried():
+    third_time()
+    asks_again()
+
+
+@op
+def boom() -> int:
+    raise ValueError("the op's own words")
+
+
+@job(executor_def=dask_executor)
+def failing():
+    plus_one(boom())
+    one()
+
+
+@op
+def kills_worker(context) -> int:
+    if mark(context, "begun") == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+@op
+def goes_on(context) -> int:
+    wait_for(context, "begun")
+    time.sleep(0.5)
+    return 5
+
+
+@job(executor_def=dask_executor)
+def killed():
+    plus_one(kills_worker())
+    goes_on()
+
+
+@job(executor_def=dask_executor, op_retry_policy=RetryPolicy(max_retries=1))
+def killed_once():
+    plus_one(kills_worker())
+    goes_on()
+
+
+# -- steps that take long -----------------------------------------------------------------------------------------------
+
+
+@op
+def takes_long(context) -> int:
+    try:
+        mark(context, "begun")
+        for _ in range(PATIENCE * 50):
+            time.sleep(0.02)
+    finally:
+        mark(context, "cleaned up")
+    return 1
+
+
+@job(executor_def=dask_executor)
+def slow():
+    plus_one(takes_long())
+
+
+@op
+def sleeps(context) -> int:
+    mark(context, "begun")
+    time.sleep(4)
+    mark(context, "slept")
+    return 1
+
+
+@job(executor_def=dask_executor)
+def asleep():
+    plus_one(sleeps())
+
+
+@op(timeout=0.5)
+def takes_too_long(context) -> int:
+    mark(context, "begun")
+    for _ in range(PATIENCE * 50):
+        time.sleep(0.02)
+    return 1
+
+
+@job(executor_def=dask_executor)
+def too_slow():
+    takes_too_long()
+    one()
+
+
+@op
+def waits_for_go(context, number: int) -> int:
+    mark(context, "begun")
+    wait_for(context, "go")
+    mark(context, "ended")
+    return number + 1
+
+
+@job(executor_def=dask_executor)
+def long_chain():
+    plus_one(waits_for_go(one()))
+
+
+# -- resources, what is logged ------------------------------------------------------------------------------------------
+
+
+@resource
+def connection(context):
+    context.log.info("opened")
+    yield os.getpid()
+    context.log.info("closed")
+
+
+@op(required_resource_keys={"connection"})
+def uses(context) -> int:
+    assert context.resources.connection == os.getpid()
+    context.log_event(AssetMaterialization("report"))
+    return os.getpid()
+
+
+@job(executor_def=dask_executor, resource_defs={"connection": connection})
+def with_resource():
+    uses()
+
+
+@op(out=DynamicOut())
+def names():
+    for name in ("ann", "bob"):
+        yield DynamicOutput(name, mapping_key=name)
+
+
+@op
+def prints(context, name: str) -> None:
+    mark(context, f"at {name}")
+    wait_for(context, "at ann" if name == "bob" else "at bob")
+    for _ in range(100):
+        print(name)
+    print("trouble of", name, file=sys.stderr)
+
+
+@job(executor_def=dask_executor)
+def printing():
+    names().map(prints)
+
+
+@op
+def calls_home(context) -> int:
+    return len(context.instance.get_runs())
+
+
+@job(executor_def=dask_executor)
+def calling_home():
+    calls_home()
+
+
+JOBS = {
+    made.name: made
+    for made in (
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, long_chain, with_resource, printing, calling_home,
+    )
+}  # fmt: skip
+
+
+def make(name: str) -> JobDefinition:
+    """For build_reconstructable_job."""
+    return JOBS[name]

@@ -1,0 +1,433 @@
+"""Runs on a real Dask cluster: what comes out, what is told, and what is told when something breaks."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import distributed
+import psutil
+import pytest
+
+from tests.conformance.notation import expand, observe
+from treadle import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    DagsterUnmetExecutorRequirementsError,
+    build_reconstructable_job,
+    dask_executor,
+    execute_job,
+    resume_run,
+)
+from treadle.executors import cluster as executor_module
+from treadle.executors import dask as engine_module
+from treadle.executors.capture import files_of
+from treadle.runs import make_run_id
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+JOBS = "tests.executors.dask_jobs"
+#: what Dask keeps in a process that has used it once
+OF_DASK = "Dask-Offload"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distributed.LocalCluster]:
+    """Two worker processes of one thread, for all tests of this module that do not end them all."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as made:
+        yield made
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    with DagsterInstance.local_temp(str(tmp_path / "home")) as made:
+        yield made
+
+
+class Bed:
+    """Runs jobs of dask_jobs on one cluster, and reads what they leave."""
+
+    def __init__(self, instance: DagsterInstance, folder: Path, cluster: dict[str, Any]) -> None:
+        self.instance = instance
+        self.folder = folder
+        self.cluster = cluster
+        self.run_id = make_run_id()
+
+    def run(self, name: str, **config: Any) -> Any:
+        recipe = build_reconstructable_job(JOBS, "make", (name,))
+        execution = {"config": {"cluster": self.cluster, **config}}
+        return execute_job(
+            recipe,
+            self.instance,
+            {**QUIET, "execution": execution},
+            tags={"folder": str(self.folder)},
+            run_id=self.run_id,
+        )
+
+    def marks(self, name: str) -> list[str]:
+        path = self.folder / name
+        return path.read_text().split() if path.exists() else []
+
+    def wait_for(self, name: str) -> None:
+        deadline = time.monotonic() + 20
+        while not self.marks(name):
+            assert time.monotonic() < deadline, f"{name} never came"
+            time.sleep(0.02)
+
+    def messages(self, kind: DagsterEventType = DagsterEventType.ENGINE_EVENT) -> list[str]:
+        return [entry.dagster_event.message or "" for entry in self.instance.all_logs(self.run_id, of_type=kind)]
+
+    @property
+    def status(self) -> DagsterRunStatus:
+        return self.instance.get_run_by_id(self.run_id).status
+
+
+@pytest.fixture
+def bed(instance: DagsterInstance, tmp_path: Path, cluster: distributed.LocalCluster) -> Bed:
+    return Bed(instance, tmp_path, {"existing": {"address": cluster.scheduler_address}})
+
+
+@pytest.fixture
+def in_thread() -> Iterator[Callable[..., concurrent.futures.Future]]:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        yield pool.submit
+
+
+# -- what comes out -----------------------------------------------------------------------------------------------------
+
+
+def test_values_go_from_step_to_step_by_io_managers(bed: Bed) -> None:
+    with bed.run("chain") as result:
+        assert result.success
+        assert result.output_for_node("plus_one_2") == 3
+
+
+def test_events_are_those_of_a_process_for_each_attempt_and_all_are_in_the_log(bed: Bed) -> None:
+    result = bed.run("chain", max_concurrent=1)
+    assert observe(result.all_events) == expand(
+        "M · one«SS SO HO SX} plus_one«SS LI SI SO HO SX} plus_one_2«SS LI SI SO HO SX} · OK"
+    )
+    logged = [entry.dagster_event for entry in bed.instance.all_logs(bed.run_id) if entry.dagster_event is not None]
+    assert logged == result.all_events
+
+
+def test_branches_run_at_once_and_are_collected_in_their_order(bed: Bed) -> None:
+    with bed.run("meeting") as result:
+        assert result.output_for_node("join") == "AB"
+    pids = set(bed.marks("here a") + bed.marks("here b"))
+    assert len(pids) == 2
+    assert str(os.getpid()) not in pids
+
+
+def test_attempts_are_repeated_by_the_engine_and_never_by_dask(bed: Bed) -> None:
+    result = bed.run("retried")
+    assert result.success
+    assert result.retry_attempts_for_node("third_time") == 2
+    assert result.retry_attempts_for_node("asks_again") == 1
+    assert len(bed.marks("tries")) == 3
+    assert len(bed.marks("asked")) == 2
+
+
+def test_no_attempt_is_repeated_where_config_says_so(bed: Bed) -> None:
+    result = bed.run("retried", retries={"disabled": {}})
+    assert result.get_failed_step_keys() == {"third_time", "asks_again"}
+    assert len(bed.marks("tries")) == 1
+
+
+def test_failure_is_told_in_the_words_of_the_op_and_other_steps_go_on(bed: Bed) -> None:
+    result = bed.run("failing")
+    assert result.get_failed_step_keys() == {"boom"}
+    assert result.is_node_success("one")
+    assert result.is_node_untouched("plus_one")
+    assert "the op's own words" in result.failure_data_for_node("boom").error.to_string()
+    assert bed.status is DagsterRunStatus.FAILURE
+
+
+def test_messages_of_steps_are_in_the_log_in_their_order(bed: Bed) -> None:
+    bed.run("chain")
+    said = [entry for entry in bed.instance.all_logs(bed.run_id) if entry.dagster_event is None]
+    assert [(entry.step_key, entry.level, entry.user_message) for entry in said] == [
+        ("one", 20, "one is here"),
+        ("one", 30, "and says more"),
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_steps_print_is_kept_for_each_of_them_also_where_they_share_a_process(bed: Bed, threads: int) -> None:
+    if threads == 2:
+        bed.cluster = {"local": {"n_workers": 1, "threads_per_worker": 2}}
+    assert bed.run("printing").success
+    folder = Path(bed.instance.storage_directory(), bed.run_id, "compute_logs")
+    keys = {
+        key: entry.dagster_event.event_specific_data.file_key
+        for entry in bed.instance.all_logs(bed.run_id, of_type=DagsterEventType.LOGS_CAPTURED)
+        for key in entry.dagster_event.event_specific_data.step_keys
+    }
+    for name in ("ann", "bob"):
+        out, err = files_of(folder, keys[f"prints[{name}]"])
+        assert out.read_text() == f"{name}\n" * 100
+        assert err.read_text() == f"trouble of {name}\n"
+    assert (len({*bed.marks("at ann"), *bed.marks("at bob")}) == 1) is (threads == 2)
+
+
+def test_resources_are_opened_and_closed_for_each_step_in_its_worker(bed: Bed) -> None:
+    with bed.run("with_resource") as result:
+        assert result.success
+        assert result.output_for_node("uses") != os.getpid()
+        assert [str(each.label) for each in result.asset_materializations_for_node("uses")] == ["report"]
+    texts = [entry.user_message for entry in bed.instance.all_logs(bed.run_id) if entry.dagster_event is None]
+    assert texts == ["opened", "closed"]
+
+
+def test_job_without_an_executor_of_its_own_goes_to_dask_by_its_config(bed: Bed) -> None:
+    recipe = build_reconstructable_job(__name__, "make_plain")
+    config = {"config": {"dask": {"cluster": bed.cluster}}}
+    result = execute_job(recipe, bed.instance, {**QUIET, "execution": config}, run_id=bed.run_id)
+    assert result.success
+    assert any("Dask executor" in text for text in bed.messages())
+
+
+def make_plain() -> Any:
+    from tests.executors.dask_jobs import chain
+
+    return chain.graph.to_job()
+
+
+# -- what breaks --------------------------------------------------------------------------------------------------------
+
+
+def test_killed_worker_is_one_failure_and_dask_begins_the_step_nowhere_else(bed: Bed) -> None:
+    result = bed.run("killed")
+    assert len(bed.marks("begun")) == 1
+    assert result.get_failed_step_keys() == {"kills_worker"}
+    assert result.is_node_success("goes_on")
+    assert result.is_node_untouched("plus_one")
+    (lost,) = [text for text in bed.messages() if "was lost" in text]
+    assert 'while it was at step "kills_worker"' in lost
+    (pid,) = bed.marks("begun")
+    assert f"Process {pid} ended" in lost
+    error = result.failure_data_for_node("kills_worker").error
+    assert error.cls_name == "ChildProcessCrashException"
+    events = observe(result.events_for_node("kills_worker"))
+    assert [seen.type_name for seen in events][-2:] == ["STEP_START", "STEP_FAILURE"]
+
+
+def test_policy_has_a_step_whose_worker_was_killed_tried_again(bed: Bed) -> None:
+    result = bed.run("killed_once")
+    assert result.success
+    assert result.retry_attempts_for_node("kills_worker") == 1
+    assert len(bed.marks("begun")) == 2
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_run_whose_scheduler_is_killed_or_hangs_fails_and_says_so(
+    instance: DagsterInstance,
+    tmp_path: Path,
+    in_thread: Callable[..., concurrent.futures.Future],
+    monkeypatch: pytest.MonkeyPatch,
+    blow: signal.Signals,
+) -> None:
+    monkeypatch.setattr(engine_module, "PATIENCE", 2.0)
+    script = (
+        "import sys, distributed\n"
+        "if __name__ == '__main__':\n"
+        "    made = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address='127.0.0.1:0')\n"
+        "    print(made.scheduler_address, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    path = tmp_path / "cluster.py"
+    path.write_text(script)
+    with subprocess.Popen(
+        [sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        address = process.stdout.readline().strip()
+        bed = Bed(instance, tmp_path, {"existing": {"address": address}})
+        running = in_thread(bed.run, "slow")
+        bed.wait_for("begun")
+        process.send_signal(blow)
+        struck = time.monotonic()
+        result = running.result(timeout=60)
+        process.kill()
+    assert time.monotonic() - struck < 20
+    assert not result.success
+    assert bed.status is DagsterRunStatus.FAILURE
+    assert f"The Dask scheduler {address} was lost" in result.failure_data_for_node("takes_long").error.message
+    assert any("Nobody knows how far these steps came: ['takes_long']" in text for text in bed.messages())
+
+
+def test_scheduler_that_is_not_there_is_told_before_any_step(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "CONNECT", 1.0)
+    result = Bed(instance, tmp_path, {"existing": {"address": "tcp://127.0.0.1:9"}}).run("chain")
+    assert observe(result.all_events) == expand("-{RS RF}")
+    assert "No Dask scheduler answers at tcp://127.0.0.1:9" in str(result.all_events[-1].event_specific_data.error)
+
+
+def test_what_a_worker_cannot_import_fails_the_step_with_that_error(bed: Bed, tmp_path: Path) -> None:
+    (tmp_path / "here_alone.py").write_text(
+        "from treadle import dask_executor, job, op\n@op\ndef one():\n    return 1\n"
+        "@job(executor_def=dask_executor)\ndef small():\n    one()\ndef make():\n    return small\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        recipe = build_reconstructable_job("here_alone", "make")
+        execution = {"config": {"cluster": bed.cluster}}
+        result = execute_job(recipe, bed.instance, {**QUIET, "execution": execution}, run_id=bed.run_id)
+    finally:
+        sys.path.remove(str(tmp_path))
+        del sys.modules["here_alone"]
+    assert "here_alone" in result.failure_data_for_node("one").error.to_string()
+    assert bed.status is DagsterRunStatus.FAILURE
+
+
+def test_step_that_takes_longer_than_its_timeout_is_interrupted_and_fails(bed: Bed) -> None:
+    result = bed.run("too_slow")
+    assert result.get_failed_step_keys() == {"takes_too_long"}
+    error = result.failure_data_for_node("takes_too_long").error
+    assert error.cls_name == "StepTimeoutError"
+    assert "timeout of 0.5 s" in error.message
+    assert observe(result.events_for_node("takes_too_long"))[-1].type_name == "STEP_FAILURE"
+    assert bed.messages(DagsterEventType.RUN_FAILURE)[0].endswith("Steps failed: ['takes_too_long'].")
+
+
+# -- canceling ----------------------------------------------------------------------------------------------------------
+
+
+def test_canceled_run_interrupts_its_steps_which_clean_up(
+    bed: Bed, in_thread: Callable[..., concurrent.futures.Future]
+) -> None:
+    running = in_thread(bed.run, "slow")
+    bed.wait_for("begun")
+    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+    result = running.result(timeout=60)
+    assert bed.status is DagsterRunStatus.CANCELED
+    assert len(bed.marks("cleaned up")) == 1
+    assert result.failure_data_for_node("takes_long").error.cls_name == "DagsterExecutionInterruptedError"
+    assert result.is_node_untouched("plus_one")
+
+
+def test_step_that_cannot_be_interrupted_is_left_behind_on_a_cluster_of_others_and_told(
+    bed: Bed, in_thread: Callable[..., concurrent.futures.Future], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "GRACE", 0.5)
+    running = in_thread(bed.run, "asleep")
+    bed.wait_for("begun")
+    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+    running.result(timeout=60)
+    assert bed.status is DagsterRunStatus.CANCELED
+    assert any("Dask cannot stop a task that runs" in text for text in bed.messages())
+    time.sleep(4)
+    assert bed.marks("slept") == []  # it was interrupted when it woke
+
+
+def test_step_that_cannot_be_interrupted_is_killed_with_its_worker_on_a_local_cluster(
+    instance: DagsterInstance,
+    tmp_path: Path,
+    in_thread: Callable[..., concurrent.futures.Future],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executor_module, "GRACE", 0.5)
+    bed = Bed(instance, tmp_path, {"local": {"n_workers": 1}})
+    running = in_thread(bed.run, "asleep")
+    bed.wait_for("begun")
+    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+    running.result(timeout=60)
+    assert bed.status is DagsterRunStatus.CANCELED
+    assert any("sending SIGKILL" in text for text in bed.messages())
+    (pid,) = bed.marks("begun")
+    assert not psutil.pid_exists(int(pid))
+    assert_nothing_is_left()
+
+
+def test_interrupt_from_the_keyboard_ends_the_run_and_its_steps(bed: Bed) -> None:
+    def interrupt() -> None:
+        bed.wait_for("begun")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = bed.run("slow")
+    thread.join()
+    assert not result.success
+    assert bed.status is DagsterRunStatus.FAILURE  # nobody had canceled it
+    assert len(bed.marks("cleaned up")) == 1
+
+
+# -- what is left -------------------------------------------------------------------------------------------------------
+
+
+def assert_nothing_is_left() -> None:
+    names = {thread.name for thread in threading.enumerate()}
+    assert not [name for name in names if name.startswith("treadle-dask")]
+    assert distributed.Client._instances.data == set() or all(
+        client.status == "closed" for client in distributed.Client._instances
+    )
+
+
+def test_local_cluster_and_all_of_its_processes_and_threads_go_with_the_run(
+    instance: DagsterInstance, tmp_path: Path
+) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    threads = {thread.name for thread in threading.enumerate()}
+    result = Bed(instance, tmp_path, {"local": {"n_workers": 1}}).run("chain")
+    assert result.success, result.all_events[-1]
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert [child.cmdline() for child in left if "resource_tracker" not in " ".join(child.cmdline())] == []
+    new = {thread.name for thread in threading.enumerate()} - threads
+    assert [name for name in new if not name.startswith((OF_DASK, "treadle-keeper"))] == []
+
+
+def test_run_goes_on_after_its_process_was_killed(bed: Bed, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from tests.executors.test_dask import Bed\n"
+        "from pathlib import Path\n"
+        "from treadle import DagsterInstance\n"
+        "home, folder, address, run_id = sys.argv[1:]\n"
+        "bed = Bed(DagsterInstance.local_temp(home), Path(folder), {'existing': {'address': address}})\n"
+        "bed.run_id = run_id\n"
+        "bed.run('long_chain')\n"
+    )
+    arguments = [bed.instance.root_directory, str(tmp_path), bed.cluster["existing"]["address"], bed.run_id]
+    with subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL) as process:
+        bed.wait_for("begun")
+        process.kill()
+    deadline = time.monotonic() + 30
+    while bed.instance.get_run_by_id(bed.run_id).status is not DagsterRunStatus.STARTED:
+        assert time.monotonic() < deadline
+    time.sleep(1)  # the step that nobody waits for is interrupted meanwhile
+    (tmp_path / "go").touch()
+    result = resume_run(bed.run_id, instance=bed.instance)
+    assert result.success
+    assert bed.marks("begun") == bed.marks("begun")[:2]
+    assert len(bed.marks("ended")) == 1
+
+
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_python_without_dask_says_what_to_install(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "treadle.executors.dask")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(DagsterUnmetExecutorRequirementsError, match=r"pip install 'treadle\[dask\]'"):
+        execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
+
+
+def test_instance_in_memory_is_refused(tmp_path: Path) -> None:
+    refused = pytest.raises(DagsterUnmetExecutorRequirementsError, match=r"Dask executor.*the instance is in memory")
+    with DagsterInstance.ephemeral() as instance, refused:
+        execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
+
+
+def test_config_is_that_of_dagster_dask() -> None:
+    configured = dask_executor.configured({"cluster": {"existing": {"address": {"env": "SCHEDULER"}}}})
+    assert configured.name == "dask"
