@@ -375,9 +375,7 @@ def test_interrupt_from_the_keyboard_ends_the_run_and_its_steps(bed: Bed) -> Non
 def assert_nothing_is_left() -> None:
     names = {thread.name for thread in threading.enumerate()}
     assert not [name for name in names if name.startswith("treadle-dask")]
-    assert distributed.Client._instances.data == set() or all(
-        client.status == "closed" for client in distributed.Client._instances
-    )
+    assert [client.status for client in distributed.Client._instances if client.status != "closed"] == []
 
 
 def test_local_cluster_and_all_of_its_processes_and_threads_go_with_the_run(
@@ -417,6 +415,13 @@ def test_run_goes_on_after_its_process_was_killed(bed: Bed, tmp_path: Path) -> N
     assert result.success
     assert bed.marks("begun") == bed.marks("begun")[:2]
     assert len(bed.marks("ended")) == 1
+
+
+def test_workers_may_be_threads_of_the_runs_own_process(instance: DagsterInstance, tmp_path: Path) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"processes": False, "n_workers": 1, "threads_per_worker": 2}})
+    assert bed.run("meeting").success
+    assert set(bed.marks("here a") + bed.marks("here b")) == {str(os.getpid())}
+    assert_nothing_is_left()
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------------
