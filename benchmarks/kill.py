@@ -1,6 +1,6 @@
 """Kill and resume: a run of 14 steps killed at every entry of its log, at every commit, and at random instants.
 
-    kill.py [--instants N] [--seed N] [--quick]
+    kill.py [--instants N] [--seed N] [--quick] [--workers]
 
 Not a measure of speed: it counts what was lost, repeated or left over, which must be nothing. Some minutes.
 """
@@ -26,10 +26,11 @@ def main() -> None:
     parser.add_argument("--instants", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--workers", action="store_true", help="run the steps in worker processes")
     parser.add_argument("--peer", action="append", help="not used: nobody else resumes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        wanted = undisturbed(Path(folder))
+        wanted = undisturbed(Path(folder), "everything_elsewhere" if options.workers else "everything")
     step = 10 if options.quick else 1
     entries = [f"event:{number}" for number in range(1, wanted.entries + 1, step)]
     commits = [f"commit:{number}" for number in range(1, wanted.commits, step)]

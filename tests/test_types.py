@@ -687,7 +687,7 @@ def test_several_classes_make_one_type() -> None:
     )
 
 
-@pytest.mark.parametrize("given_type", [t.List[int], list[int], "x", (int, "x"), t.Optional[int], Plane()])
+@pytest.mark.parametrize("given_type", [t.List[int], list[int], "x", (), (int, "x"), t.Optional[int], Plane()])
 def test_only_classes_make_a_type(given_type: Any) -> None:
     with pytest.raises(ParameterCheckError, match='Param "python_type" must be a class'):
         PythonObjectDagsterType(given_type)

@@ -591,6 +591,12 @@ if TYPE_CHECKING:
     from treadle.events import (
         StepKind as StepKind,
     )
+    from treadle.executors.beside import (
+        Executor as Executor,
+    )
+    from treadle.executors.beside import (
+        InitExecutorContext as InitExecutorContext,
+    )
     from treadle.instance import (
         DagsterInstance as DagsterInstance,
     )
@@ -1114,6 +1120,9 @@ _HOMES: dict[str, str] = {
     "treadle.events": """
         DagsterEvent DagsterEventType EventLogEntry ResolvedFromDynamicStepHandle StepHandle StepKind
     """,
+    "treadle.executors.beside": """
+        Executor InitExecutorContext
+    """,
     "treadle.instance": """
         DagsterInstance instance_for_test
     """,
@@ -1237,11 +1246,11 @@ __all__ = [
     "DynamicCollectDependencyDefinition", "DynamicOut", "DynamicOutput", "DynamicOutputDefinition",
     "EngineEventData", "Enum", "EnumValue", "EnvVar", "ErrorSource", "EvaluationError", "EventLogEntry",
     "EventLogRecord", "EventMetadata", "EventRecordsFilter", "EventRecordsResult", "ExecuteInProcessResult",
-    "ExecutionResult", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
+    "ExecutionResult", "Executor", "ExecutorDefinition", "ExecutorRequirement", "ExpectationResult", "ExperimentalWarning",
     "Failure", "Field", "FileHandle", "FileManager", "FilesystemIOManager", "Float", "FloatMetadataValue",
     "GraphDefinition", "GraphIn", "GraphOut", "HandledOutputData", "HookContext", "HookDefinition",
     "HookErroredData", "HookExecutionError", "HookExecutionResult", "IAttachDifferentObjectToOpContext", "IOManager", "IOManagerDefinition", "In",
-    "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitLoggerContext",
+    "InMemoryIOManager", "InProcessExecutionResult", "InProcessGraphResult", "InitExecutorContext", "InitLoggerContext",
     "InitResourceContext", "InputContext", "InputDefinition", "InputManager", "InputManagerDefinition",
     "InputMapping", "Int", "IntMetadataValue", "IntSource", "Invocation", "Jitter", "JobCanceledData",
     "JobDefinition", "JobExecutionResult", "JobFailureData", "JsonFormatter", "JsonLogFormatter",

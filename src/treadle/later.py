@@ -64,9 +64,6 @@ _COMING: dict[str, str] = {
         CodeLocationSelector DefaultRunLauncher JobSelector PaginatedResults QueuedRunCoordinator RepositorySelector
         RunRequest SubmitRunContext
     """,
-    "custom executors come": """
-        Executor InitExecutorContext
-    """,
     "steps that run outside this process come": """
         StepExecutionContext StepLauncher StepRunRef external_instance_from_step_run_ref
         raise_execution_interrupts run_step_from_ref step_context_to_step_run_ref step_run_ref_to_step_context

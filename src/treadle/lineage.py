@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from treadle.checks import check_param
-from treadle.engine.machine import ABANDONED, EXCLUDED, Machine
+from treadle.engine.machine import Machine
+from treadle.engine.track import ABANDONED, EXCLUDED
 from treadle.errors import CheckError, DagsterExecutionStepNotFoundError, DagsterInvariantViolationError
 from treadle.instance import DagsterInstance
 from treadle.plan import past

@@ -325,7 +325,7 @@ class PythonObjectDagsterType(PlainType):
     ) -> None:
         classes = python_type if isinstance(python_type, tuple) else (python_type,)
         given: tuple[object, ...] = classes
-        for cls in given:
+        for cls in given or (python_type,):
             if not isinstance(cls, type) or typing.get_origin(cls) is not None:
                 raise ParameterCheckError(
                     f'PythonObjectDagsterType: Param "python_type" must be a class, or a tuple of classes. Got '

@@ -86,8 +86,9 @@ def dagster_type_loader(
         names = [parameter.name for parameter in signature.parameters if not parameter.is_keyword_only]
         if not names or names[0] not in _CONTEXT_NAMES or (len(names) < 2 and not signature.has_varargs):
             raise DagsterInvalidDefinitionError(
-                f'@dagster_type_loader: "{signature.name}" takes ({", ".join(names)}), but its first parameter must be '
-                f'named "context" (or "_") and the second takes the config: def {signature.name}(context, config): ...'
+                f"@dagster_type_loader '{signature.name}' decorated function does not have required positional parameter "
+                f'\'context\': it takes ({", ".join(names)}), but its first parameter must be named "context" (or "_") and the '
+                f"second takes the config: def {signature.name}(context, config): ..."
             )
         return _FunctionLoader(fn, config_type, frozenset(keys))
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.engine.machine import (
+from treadle.engine.machine import Machine
+from treadle.engine.track import (
     ABANDONED,
     ENDED,
     EXPANDED,
@@ -18,7 +19,6 @@ from treadle.engine.machine import (
     SKIPPED,
     SUCCEEDED,
     InvalidTransition,
-    Machine,
 )
 from treadle.events import DagsterEvent
 from treadle.outcomes import Backoff, RetryPolicy, RetryRequested, retry_delay

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.test_machine import DYNAMIC, KEYS, each, event, of, output, plan_of, plans, step
-from treadle.engine.machine import ABANDONED, ENDED, EXCLUDED, EXPANDED, SKIPPED, SUCCEEDED, Machine
+from treadle.engine.machine import Machine
+from treadle.engine.track import ABANDONED, ENDED, EXCLUDED, EXPANDED, SKIPPED, SUCCEEDED
 from treadle.errors import DagsterExecutionStepNotFoundError
 from treadle.events import DagsterEvent
 from treadle.payloads import StepRetryData

@@ -575,12 +575,12 @@ def test_run_that_nobody_iterates_to_its_end_waits_for_its_steps_and_closes_all(
 
 
 def test_fault_of_ours_in_a_thread_is_raised_where_the_run_is_driven(monkeypatch: pytest.MonkeyPatch) -> None:
-    from treadle.executors import threads
+    from treadle.executors import beside
 
     def break_down(*_given: Any) -> Any:
         raise AssertionError("a fault of ours")
 
-    monkeypatch.setattr(threads, "run_step", break_down)
+    monkeypatch.setattr(beside, "run_step", break_down)
     with instance_for_test() as instance:
         with pytest.raises(AssertionError, match="a fault of ours"):
             run(unlimited, "threads", instance)
@@ -633,3 +633,70 @@ def test_what_was_under_way_is_known_after_a_kill_and_nothing_is_repeated(tmp_pa
         assert seen[-1] == (None, "RUN_SUCCESS")
         assert seen.count(("first", "STEP_START")) == 1
         assert ("die", "STEP_RESTARTED") in seen
+
+
+# -- what steps cost
+
+
+def costly(executor: Any) -> Any:
+    barrier = threading.Barrier(2)
+
+    @op
+    def compute() -> None:
+        barrier.wait(10)
+        end = time.thread_time() + 0.3
+        while time.thread_time() < end:
+            pass
+
+    @op
+    def idle() -> None:
+        barrier.wait(10)
+        time.sleep(0.3)
+
+    @op
+    async def waiting() -> None:
+        await asyncio.sleep(0)
+
+    @job(executor_def=executor)
+    def costs() -> None:
+        compute()
+        idle()
+        waiting()
+
+    return costs
+
+
+def test_cost_of_a_step_is_that_of_its_thread_and_unknown_where_it_has_none() -> None:
+    with instance_for_test() as instance:
+        result = run(costly, "async", instance)
+        used = {e.step_key: e.event_specific_data.usage for e in result.get_step_success_events()}
+        assert used["compute"].cpu_ms >= 300
+        assert used["idle"].cpu_ms < 100
+        assert used["waiting"] is None
+
+
+def slotted(executor: Any) -> Any:
+    under_way: list[int] = [0]
+    most: list[int] = []
+    HERE["most"] = most
+
+    @op(slots={"gpu": 2})
+    def train() -> None:
+        under_way[0] += 1
+        most.append(under_way[0])
+        time.sleep(0.02)
+        under_way[0] -= 1
+
+    @job(executor_def=executor.configured({"slots": {"gpu": 4}, "max_concurrent": 6}))
+    def trains() -> None:
+        for number in range(6):
+            train.alias(f"train_{number}")()
+
+    return trains
+
+
+@both
+def test_steps_take_the_slots_that_their_ops_ask_for(name: str) -> None:
+    with instance_for_test() as instance:
+        assert run(slotted, name, instance).success
+    assert max(HERE["most"]) == 2

@@ -6,6 +6,7 @@ tests/journeys/test_kill.py does that at some moments, benchmarks/kill.py at all
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -36,15 +37,18 @@ class Undisturbed:
     #: from the first entry to the last
     seconds: float
     known: dict[str, object]
+    #: which job of the program
+    job: str = "everything"
 
 
-def start(folder: Path, how: str) -> subprocess.Popen[str]:
+def start(folder: Path, how: str, job: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(PROGRAM), str(folder / "home"), str(folder / "effects"), RUN_ID, how]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "KILL_JOB": job}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def run(folder: Path, how: str = "never") -> tuple[int, str, str]:
-    child = start(folder, how)
+def run(folder: Path, how: str, job: str) -> tuple[int, str, str]:
+    child = start(folder, how, job)
     out, err = child.communicate(timeout=60)
     return child.returncode, out, err
 
@@ -70,9 +74,9 @@ def effects(folder: Path) -> Counter[str]:
     return Counter(path.read_text().split()) if path.exists() else Counter()
 
 
-def undisturbed(folder: Path) -> Undisturbed:
+def undisturbed(folder: Path, job: str = "everything") -> Undisturbed:
     """Run once without a kill."""
-    code, out, err = run(folder)
+    code, out, err = run(folder, "never", job)
     assert code == 0, err
     assert json.loads(out) == RESULT
     _done, types, known = read(folder)
@@ -82,19 +86,19 @@ def undisturbed(folder: Path) -> Undisturbed:
         (record,) = instance.get_run_records()
     assert record.start_time is not None
     assert record.end_time is not None
-    return Undisturbed(len(types), commits, record.end_time - record.start_time, known)
+    return Undisturbed(len(types), commits, record.end_time - record.start_time, known, job)
 
 
 def check_kill(folder: Path, wanted: Undisturbed, how: str) -> bool:
     """Kill, resume and compare; gives whether the run was killed at all. Every claim is an assertion."""
-    code, _out, _err = run(folder, how)
+    code, _out, _err = run(folder, how, wanted.job)
     assert code in (0, -9), _err
     return _check_resumed(folder, wanted, how) and code == -9
 
 
 def check_kill_at_random(folder: Path, wanted: Undisturbed, generator: random.Random) -> bool:
     """The same, at an instant between the beginning of the run and its end."""
-    child = start(folder, "wait")
+    child = start(folder, "wait", wanted.job)
     assert child.stdout is not None
     child.stdout.readline()
     wait = generator.uniform(0, wanted.seconds * 1.2)
@@ -107,7 +111,7 @@ def check_kill_at_random(folder: Path, wanted: Undisturbed, generator: random.Ra
 def _check_resumed(folder: Path, wanted: Undisturbed, how: str) -> bool:
     done, types, _known = read(folder)
     before = effects(folder)
-    code, out, err = run(folder)
+    code, out, err = run(folder, "never", wanted.job)
     assert code == 0, f"{how}: {err}"
     assert json.loads(out) == RESULT, how
     after = effects(folder)

@@ -1,5 +1,7 @@
 """The job of the kill harness, and the program that runs it: twelve steps of every shape, each with a side effect.
 
+With KILL_JOB=everything_elsewhere in the environment its steps run in workers.
+
     python kill_job.py HOME EFFECTS RUN_ID [never | event:N | commit:N | wait]
 
 `event:N` kills the process when the N-th entry of the log is made, before it is committed; `commit:N` at the N-th commit of
@@ -27,6 +29,7 @@ from treadle import (
     graph,
     in_process_executor,
     job,
+    multiprocess_executor,
     op,
 )
 
@@ -122,6 +125,10 @@ def everything():
     odd(odds)
 
 
+#: the same by workers, two steps at once
+everything_elsewhere = everything.with_executor_def(multiprocess_executor.configured({"max_concurrent": 2}))
+
+
 def arm(how: str, instance: DagsterInstance, run_id: str) -> None:
     """Make the process kill itself at the moment that is asked for."""
     kind, _, number = how.partition(":")
@@ -145,7 +152,7 @@ def arm(how: str, instance: DagsterInstance, run_id: str) -> None:
 
 def main(home: str, effects: str, run_id: str, how: str = "never") -> None:
     os.environ["KILL_EFFECTS"] = effects
-    recipe = ReconstructableJob.for_file(__file__, "everything")
+    recipe = ReconstructableJob.for_file(__file__, os.environ.get("KILL_JOB", "everything"))
     with DagsterInstance.from_config(home) as instance:
         arm(how, instance, run_id)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

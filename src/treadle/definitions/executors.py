@@ -111,6 +111,8 @@ THREADED_SCHEMA = {
         description="How many steps may run at once; None: four more than there are cores, at most 32.",
     ),
     "retries": RETRIES_FIELD,
+    "tag_concurrency_limits": MULTIPROCESS_SCHEMA["tag_concurrency_limits"],
+    "slots": MULTIPROCESS_SCHEMA["slots"],
     "step_dependency_config": IN_PROCESS_SCHEMA["step_dependency_config"],
 }
 
@@ -142,8 +144,8 @@ class Execution(NamedTuple):
     needs_success: bool = True
     #: how many steps may run at once; None for as many as the executor thinks fit
     max_concurrent: int | None = 1
-    #: all of the executor's own config
-    options: Mapping[str, Any] = {}
+    #: all of the executor's own config; of a user's own it may be anything
+    options: Any = {}
 
 
 def read_execution(engine: str | None, config: Any) -> Execution:
@@ -154,14 +156,15 @@ def read_execution(engine: str | None, config: Any) -> Execution:
         chosen = chosen.get(engine) or {}
     if engine is not None:
         _check(engine, chosen)
+    count = chosen.get("max_concurrent")
     retries = chosen.get("retries")
     dependency = chosen.get("step_dependency_config") or {}
     return Execution(
         engine or CUSTOM,
         "disabled" not in (retries if isinstance(retries, Mapping) else {}),
         bool(dependency.get("require_upstream_step_success", True)) if isinstance(dependency, Mapping) else True,
-        1 if engine == IN_PROCESS else chosen.get("max_concurrent") or None,
-        chosen,
+        1 if engine == IN_PROCESS else count if type(count) is int and count > 0 else None,
+        config if engine is None else chosen,
     )
 
 

@@ -567,11 +567,7 @@ def op(
             resume=resume,
             demands=read_demands(name or signature.name, timeout, memory_limit, slots),
         )
-        made.__name__ = getattr(fn, "__name__", made.name)  # type: ignore[attr-defined]
-        made.__doc__ = made.description
-        made.__module__ = fn.__module__
-        made.__wrapped__ = fn  # type: ignore[attr-defined]
-        return made
+        return _dress(made, fn)
 
     if compute_fn is not None:
         if not callable(compute_fn):
@@ -580,6 +576,16 @@ def op(
             )
         return make(compute_fn)
     return make
+
+
+def _dress(made: Any, fn: Callable[..., Any]) -> OpDefinition:
+    """Let an op look like the function that it was made of."""
+    made.__name__ = getattr(fn, "__name__", made.name)
+    made.__doc__ = made.description
+    made.__module__ = fn.__module__
+    made.__wrapped__ = fn
+    dressed: OpDefinition = made
+    return dressed
 
 
 def _in_of(port: InputDefinition) -> In:

@@ -12,6 +12,22 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from treadle.engine.limits import Limits
+from treadle.engine.track import (
+    ABANDONED,
+    ALLOWED,
+    ENDED,
+    EXCLUDED,
+    EXPANDED,
+    FAILED,
+    READY,
+    RETRYING,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    WAITING,
+    InvalidTransition,
+    Track,
+)  # fmt: skip
 from treadle.events import DagsterEvent, DagsterEventType, StepOutputHandle
 from treadle.plan.model import (
     NO_PAST,
@@ -34,71 +50,6 @@ from treadle.plan.model import (
     step_key,
     templates_of,
 )  # fmt: skip
-
-# -- states ------------------------------------------------------------------------------------------------------
-
-WAITING, READY, RUNNING, RETRYING = "waiting", "ready", "running", "retrying"
-SUCCEEDED, FAILED, SKIPPED, ABANDONED, EXPANDED = "succeeded", "failed", "skipped", "abandoned", "expanded"
-EXCLUDED = "excluded"
-
-#: a step in one of these will not run any more; ABANDONED is below a failure, EXPANDED became its branches, EXCLUDED
-#: is no part of this run, and its parents know nothing of it either
-ENDED = frozenset((SUCCEEDED, FAILED, SKIPPED, ABANDONED, EXPANDED, EXCLUDED))
-
-_ALLOWED = {
-    # to SUCCEEDED only where a parent run knows the step
-    WAITING: (READY, SKIPPED, ABANDONED, EXPANDED, EXCLUDED, SUCCEEDED),
-    READY: (RUNNING,),
-    RUNNING: (SUCCEEDED, FAILED, RETRYING),
-    RETRYING: (READY,),
-}
-
-
-class Track:
-    """How far one step is. The machine alone writes here."""
-
-    __slots__ = (
-        "attempts", "branches", "dependents", "interruptions", "key", "mapping_keys", "number", "produced", "run_id",
-        "state", "step", "waiting_for",
-    )  # fmt: skip
-
-    def __init__(self, step: Step, mapping_keys: tuple[str, ...], number: int) -> None:
-        self.step = step
-        self.mapping_keys = mapping_keys
-        #: `path[key]...`; a step whose fan-out is not known yet has `[?]` in it and stands for all its branches
-        self.key = step_key(step.path, mapping_keys) if mapping_keys else step.path
-        #: place in the plan, for steps that become ready at the same time
-        self.number = number
-        self.state = WAITING
-        #: attempts begun, and how many of them ended because their process did
-        self.attempts = 0
-        self.interruptions = 0
-        #: the run that holds the values, where it is a parent of this one
-        self.run_id: str | None = None
-        #: how many steps upstream have not ended
-        self.waiting_for = 0
-        #: tracks that wait for this one
-        self.dependents: list[Track] = []
-        #: outputs of the last attempt: None, or the mapping keys of a dynamic one, in order
-        self.produced: dict[str, list[str] | None] = {}
-        #: of an EXPANDED track: its branches, in the order of the mapping keys
-        self.branches: Sequence[Track] = ()
-
-    @property
-    def is_template(self) -> bool:
-        """True while the step stands for branches that are not known yet."""
-        return UNKNOWN_KEY in self.mapping_keys
-
-
-class InvalidTransition(Exception):
-    """A fault of ours: a step was to go where it cannot go. The message tells the step's story."""
-
-    def __init__(self, track: Track, to: str) -> None:
-        super().__init__(
-            f"Step {track.key!r} cannot go from {track.state} to {to} (attempts: {track.attempts}, waiting for: "
-            f"{track.waiting_for}, produced: {sorted(track.produced)})."
-        )
-
 
 _T = DagsterEventType
 
@@ -348,7 +299,7 @@ class Machine:
     # -- transitions
 
     def _go(self, track: Track, to: str) -> None:
-        if to not in _ALLOWED.get(track.state, ()):
+        if to not in ALLOWED.get(track.state, ()):
             raise InvalidTransition(track, to)
         track.state = to
 

@@ -117,7 +117,7 @@ class Attempt:
         """The attempt from its first event to its last."""
         stamp = self.stamp
         yield stamp.beginning(self.order.attempt)
-        self.before = usage.read()
+        self.before = usage.read(self.place.usage_scope)
         started = perf_counter()
         try:
             if self.bench.inputs:

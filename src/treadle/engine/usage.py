@@ -1,4 +1,7 @@
-"""What an attempt at a step costs: CPU, memory, bytes read and written, as the system counts them."""
+"""What an attempt at a step costs: CPU, memory, bytes read and written, as the system counts them.
+
+Read before and after by the step itself. On a system that does not count it tells nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +23,34 @@ _BLOCK = 512
 _UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-def read() -> Any:
-    """What this process, and those that it has waited for, have used so far; None where the system does not tell."""
-    if resource is None:
+#: what a step has used: all that its process has, and the processes that this has waited for, where steps run one after
+#: another; else what its thread has
+PROCESS, THREAD = "process", "thread"
+
+
+def read(scope: str | None = PROCESS) -> Any:
+    """What was used so far; None where the system does not tell."""
+    if resource is None or scope is None:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    if scope == PROCESS:
+        return resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    if not hasattr(resource, "RUSAGE_THREAD"):
+        return None
+    return resource.getrusage(resource.RUSAGE_THREAD), None
 
 
 def since(before: Any) -> StepUsage | None:
-    """What was used since then."""
+    """What was used since then, on the same thread."""
     if before is None:
         return None
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     own_before, children_before = before
+    own, children = read(THREAD if children_before is None else PROCESS)
     cpu = own.ru_utime - own_before.ru_utime + own.ru_stime - own_before.ru_stime
-    if children.ru_utime != children_before.ru_utime or children.ru_stime != children_before.ru_stime:
-        cpu += children.ru_utime - children_before.ru_utime + children.ru_stime - children_before.ru_stime
-    return StepUsage(
-        round(cpu * 1000, 3),
-        own.ru_maxrss * _UNIT,
-        (own.ru_inblock - own_before.ru_inblock + children.ru_inblock - children_before.ru_inblock) * _BLOCK,
-        (own.ru_oublock - own_before.ru_oublock + children.ru_oublock - children_before.ru_oublock) * _BLOCK,
-    )
+    blocks_in = own.ru_inblock - own_before.ru_inblock
+    blocks_out = own.ru_oublock - own_before.ru_oublock
+    if children is not None:
+        if children.ru_utime != children_before.ru_utime or children.ru_stime != children_before.ru_stime:
+            cpu += children.ru_utime - children_before.ru_utime + children.ru_stime - children_before.ru_stime
+        blocks_in += children.ru_inblock - children_before.ru_inblock
+        blocks_out += children.ru_oublock - children_before.ru_oublock
+    return StepUsage(round(cpu * 1000, 3), own.ru_maxrss * _UNIT, blocks_in * _BLOCK, blocks_out * _BLOCK)

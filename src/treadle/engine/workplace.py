@@ -16,6 +16,7 @@ from treadle.definitions.job import JobDefinition
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
+from treadle.engine import usage
 from treadle.engine.interrupts import Interrupts
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
@@ -61,6 +62,8 @@ class Workplace:
         self.announce: Callable[[DagsterEvent], None] | None = None
         #: called when the body of an op is about to run: what happened before it is to be known
         self.before_body: Callable[[], None] | None = None
+        #: what counts as used by a step, see `usage`; None where it cannot be told
+        self.usage_scope: str | None = usage.PROCESS
         #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
         self.loop: Any = None
         run = facts.run
@@ -82,8 +85,9 @@ class Workplace:
         error are its own. `log` and `announce` take what it says.
         """
         made = copy(self)
-        facts = self.facts
-        made.facts = RunFacts(facts.run, facts.job_def, facts.instance, log)
+        made.facts = copy(self.facts)
+        made.facts.log = log
+        made.usage_scope = usage.THREAD
         made.signals = Interrupts()
         made.announce = announce
         made.before_body = made.first_error = made.interrupt = None

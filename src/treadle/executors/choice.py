@@ -9,8 +9,15 @@ import os
 import sys
 from collections.abc import Mapping
 
-from treadle import later
-from treadle.definitions.executors import ASYNC, DASK, IN_PROCESS, MULTIPROCESS, THREADED, Execution
+from treadle.definitions.executors import (
+    ASYNC,
+    CUSTOM,
+    DASK,
+    IN_PROCESS,
+    MULTIPROCESS,
+    THREADED,
+    Execution,
+)
 from treadle.definitions.job import JobDefinition
 from treadle.engine.driver import Executor
 from treadle.engine.limits import Limits
@@ -31,20 +38,26 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution))
+        return MultiprocessExecutor(place, execution, limit_of(execution) or 1)
     if execution.engine == DASK:
         from treadle.executors import dask
 
         return dask.make_executor(place, execution, count_cores())
+    if execution.engine == IN_PROCESS:
+        from treadle.executors.local import InProcessExecutor
+
+        return InProcessExecutor(place)
+    from treadle.executors.beside import InitExecutorContext
+
+    definition = place.job.executor_def
+    context = InitExecutorContext(place, definition, execution.options, execution.max_concurrent)
     if execution.engine in (THREADED, ASYNC):
         from treadle.executors.threads import ThreadedExecutor
 
-        return ThreadedExecutor(place, limit_of(execution), is_async=execution.engine == ASYNC)
-    if execution.engine != IN_PROCESS:
-        later.refuse("An executor of your own", "Executor", "Use in_process_executor.")
-    from treadle.executors.local import InProcessExecutor
+        return ThreadedExecutor(context, limit_of(execution) or 1, is_async=execution.engine == ASYNC)
+    from treadle.executors.custom import make_own
 
-    return InProcessExecutor(place)
+    return make_own(definition, context)
 
 
 def check_requirements(
@@ -58,6 +71,10 @@ def check_requirements(
         from treadle.executors import outside
 
         outside.check_requirements(job, run, instance, "multiprocess")
+    elif execution.engine == CUSTOM:
+        from treadle.executors import custom
+
+        custom.check_requirements(execution, job, run, instance)
     elif execution.engine == DASK:
         from treadle.executors import outside
 
@@ -77,13 +94,13 @@ def _check_dask(job: JobDefinition) -> None:
     dask.check_tags(job)
 
 
-def limit_of(execution: Execution) -> int:
+def limit_of(execution: Execution) -> int | None:
     """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
 
-    Steps on threads and on an event loop mostly wait: there may be more of them. On Dask the cluster says it, from moment to
-    moment, to the executor.
+    Steps on threads and on an event loop mostly wait: there may be more of them. An executor of a user's own says itself
+    whether it has room: None. On Dask the cluster says it, from moment to moment, to the executor.
     """
-    if execution.max_concurrent is not None:
+    if execution.max_concurrent is not None or execution.engine == CUSTOM:
         return execution.max_concurrent
     if execution.engine == DASK:
         return sys.maxsize
@@ -105,7 +122,8 @@ def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | N
     """
     if execution.engine == IN_PROCESS:
         return None
-    capacities: dict[str, int] = dict(execution.options.get("slots") or {})
+    options = execution.options if isinstance(execution.options, Mapping) else {}
+    capacities: dict[str, int] = dict(options.get("slots") or {})
     needs: dict[str, list[tuple[str, int]]] = {}
     for path, step in plan.steps.items():
         for name, count in step.demands.slots.items() if step.demands is not None else ():
@@ -117,7 +135,7 @@ def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | N
                     execution.options,
                 )
             needs.setdefault(path, []).append((name, count))
-    for number, limit in enumerate(execution.options.get("tag_concurrency_limits") or ()):
+    for number, limit in enumerate(options.get("tag_concurrency_limits") or ()):
         for path, op in job.wiring.ops.items():
             value = op.tags.get(limit["key"])
             wanted = limit.get("value")

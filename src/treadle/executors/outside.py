@@ -7,16 +7,17 @@ gone. The executors of those kinds call it; nothing here knows how they reach th
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from treadle import codec
-from treadle.definitions.io_managers import mem_io_manager
+from treadle.definitions.executors import ExecutorRequirement
 from treadle.definitions.job import JobDefinition
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterUnmetExecutorRequirementsError, SerializableErrorInfo
 from treadle.events import DagsterEvent, DagsterEventType
+from treadle.executors import requirements
 from treadle.executors.wire import Assignment
 from treadle.instance import DagsterInstance
 from treadle.outcomes import retry_delay
@@ -85,22 +86,8 @@ def end_of_lost(place: Workplace, order: Launch, error: SerializableErrorInfo, *
 
 def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterInstance, executor: str) -> None:
     """Refuse a run whose steps cannot be run in other processes: DagsterUnmetExecutorRequirementsError."""
-    where = f'The job "{run.job_name}" is to run in several processes ({executor} executor)'
-    otherwise = "or run it in one: {'execution': {'config': {'in_process': {}}}}"
-    if not instance.is_persistent:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and the instance is in memory, where other processes cannot find it. Give an instance that lasts, such as "
-            f"DagsterInstance.get() or local_temp(), {otherwise}."
-        )
-    if run.job_code_origin is None:
-        raise DagsterUnmetExecutorRequirementsError(
-            f"{where}, and nothing tells another process how it is made. Give execute_job reconstructable(...), {otherwise}."
-        )
-    definitions: Mapping[str, Any] = job.resource_defs
-    for path, op in job.wiring.ops.items():
-        for name, port in op.definition.output_dict.items():
-            if not port.is_nothing and definitions.get(port.io_manager_key) is mem_io_manager:
-                raise DagsterUnmetExecutorRequirementsError(
-                    f'{where}, and the IO manager "{port.io_manager_key}" of output "{name}" of "{path}" keeps values in the memory of '
-                    f"one. Use one that stores them, such as fs_io_manager, {otherwise}."
-                )
+    words = (
+        f"to run in several processes ({executor} executor)",
+        "or run it in one: {'execution': {'config': {'in_process': {}}}}",
+    )
+    requirements.check(list(ExecutorRequirement), words, job, run, instance)
