@@ -272,5 +272,5 @@ def test_same_run_id_runs_nothing_twice(instance: DagsterInstance, marks: Any, m
             execute_job(FANNED, instance, run_id=run_id, **other)  # type: ignore[arg-type]
     with pytest.raises(Exception, match="exists already, and it is another: its job is 'fanned'"):
         execute_job(BRANCHING, instance, QUIET, run_id=run_id)
-    with pytest.raises(CheckError, match="text of a UUID"):
+    with pytest.raises(CheckError, match="must be a valid UUID"):
         execute_job(FANNED, instance, QUIET, run_id="tonight")

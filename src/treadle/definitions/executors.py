@@ -16,6 +16,7 @@ from treadle.config.schema import StringSource
 from treadle.config.sugar import Field, Map, Noneable, Permissive, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
+from treadle.outcomes import ISOLATIONS
 
 RETRIES_FIELD = Field(
     Selector({"enabled": Field({}, is_required=False), "disabled": Field({}, is_required=False)}),
@@ -31,6 +32,13 @@ IN_PROCESS_SCHEMA = {
     ),
 }
 
+
+#: for executors that share a run with others
+OP_ISOLATION = Field(
+    Map(str, str),
+    default_value={},
+    description=f"By path of an op where it runs, whatever the op says itself: {', '.join(ISOLATIONS)}.",
+)
 
 MULTIPROCESS_SCHEMA = {
     "max_concurrent": Field(
@@ -61,6 +69,7 @@ MULTIPROCESS_SCHEMA = {
         default_value={},
         description="How many slots of each name there are for the steps whose ops ask for them.",
     ),
+    "op_isolation": OP_ISOLATION,
     "isolation": Field(
         str,
         default_value="worker",
@@ -186,6 +195,8 @@ def _check(engine: str, config: Mapping[str, Any]) -> None:
         check(name, value is None or value >= least, f"a number of {least} or more, or None", value)
     isolation = config.get("isolation", "worker")
     check("isolation", isolation in ("worker", "step"), '"worker" or "step"', isolation)
+    for path, place in (config.get("op_isolation") or {}).items():
+        check(f"op_isolation:{path}", place in ISOLATIONS, f"one of {', '.join(ISOLATIONS)}", place)
     for number, limit in enumerate(config.get("tag_concurrency_limits") or ()):
         check(f"tag_concurrency_limits[{number}]:limit", limit["limit"] >= 1, "1 or more", limit["limit"])
     if mistakes:
