@@ -6,10 +6,13 @@ And of the two that docs/executors.md builds, as they stand there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from treadle import async_executor, in_process_executor, multiprocess_executor, threaded_executor
+import pytest
+
+from treadle import async_executor, dask_executor, in_process_executor, multiprocess_executor, threaded_executor
 from treadle.testing.executor_contract import ExecutorContract
 
 PAGE = Path(__file__).parents[2] / "docs" / "executors.md"
@@ -49,6 +52,27 @@ class TestProcessForEachStep(ExecutorContract):
 
     def make_executor(self, max_concurrent: int) -> Any:
         return multiprocess_executor.configured({"max_concurrent": max_concurrent, "isolation": "step"})
+
+
+@pytest.fixture(scope="class")
+def dask_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Three worker processes of one thread; they have to outlive the steps that crash."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        request.cls.address = cluster.scheduler_address
+        yield
+
+
+@pytest.mark.usefixtures("dask_cluster")
+class TestDask(ExecutorContract):
+    has_processes = True
+    opens_for_each_step = True
+    knows_exits = False
+    address: str
+
+    def make_executor(self, max_concurrent: int) -> Any:
+        cluster = {"existing": {"address": self.address}}
+        return dask_executor.configured({"cluster": cluster, "max_concurrent": max_concurrent})
 
 
 def module_of_the_page(name: str) -> dict[str, Any]:

@@ -136,6 +136,8 @@ ASYNC_SCHEMA = {
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
 THREADED, ASYNC = "threaded", "async"
 DASK = "dask"
+#: those that run config can name
+NAMED = (IN_PROCESS, MULTIPROCESS, THREADED, ASYNC, DASK)
 #: run config names one of the two
 CHOICE = "choice"
 #: a user's own
@@ -161,7 +163,7 @@ def read_execution(engine: str | None, config: Any) -> Execution:
     """What the config of an executor asks for; `engine` is None for a user's own."""
     chosen: Any = config if isinstance(config, Mapping) else {}
     if engine == CHOICE:
-        engine = next((name for name in (MULTIPROCESS, DASK, IN_PROCESS) if name in chosen), IN_PROCESS)
+        engine = next((name for name in NAMED if name in chosen), IN_PROCESS)
         chosen = chosen.get(engine) or {}
     if engine is not None:
         _check(engine, chosen)
@@ -358,6 +360,8 @@ DEFAULT_EXECUTOR_FIELD = Field(
         {
             "in_process": Field(IN_PROCESS_SCHEMA, is_required=False),
             "multiprocess": Field(MULTIPROCESS_SCHEMA, is_required=False),
+            "threaded": Field(THREADED_SCHEMA, is_required=False),
+            "async": Field(ASYNC_SCHEMA, is_required=False),
             "dask": Field(DASK_SCHEMA, is_required=False),
         }
     ),
