@@ -193,6 +193,19 @@ def too_slow():
     one()
 
 
+@op(timeout=0.5)
+def sleeps_too_long(context) -> int:
+    mark(context, "begun")
+    time.sleep(PATIENCE)
+    return 1
+
+
+@job(executor_def=dask_executor)
+def too_fast_asleep():
+    sleeps_too_long()
+    one()
+
+
 @op
 def waits_for_go(context, number: int) -> int:
     mark(context, "begun")
@@ -277,7 +290,7 @@ def stored_elsewhere():
 JOBS = {
     made.name: made
     for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, long_chain, with_resource, printing, stored_elsewhere,
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, long_chain, with_resource, printing, stored_elsewhere,
     )
 }  # fmt: skip
 

@@ -305,6 +305,16 @@ def test_step_that_takes_longer_than_its_timeout_is_interrupted_and_fails(bed: B
     assert bed.messages(DagsterEventType.RUN_FAILURE)[0].endswith("Steps failed: ['takes_too_long'].")
 
 
+def test_step_that_takes_too_long_in_c_code_is_killed_with_its_worker_on_a_local_cluster(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "GRACE", 0.5)
+    result = Bed(instance, tmp_path, {"local": {"n_workers": 1}}).run("too_fast_asleep")
+    assert result.get_failed_step_keys() == {"sleeps_too_long"}
+    assert result.is_node_success("one")
+    assert result.failure_data_for_node("sleeps_too_long").error.cls_name == "StepTimeoutError"
+
+
 # -- canceling ----------------------------------------------------------------------------------------------------------
 
 
