@@ -55,6 +55,8 @@ def chosen():
         (plain, {"config": DISABLED}, 1),
         (plain, {"config": {"in_process": DISABLED}}, 1),
         (plain, {"config": {"multiprocess": DISABLED}}, 1),
+        (plain, {"config": {"threaded": DISABLED}}, 1),
+        (plain, {"config": {"async": DISABLED}}, 1),
         (plain, {"in_process": {"config": DISABLED}}, 1),
         (plain, {"config": "nonsense"}, 3),
         (configured, None, 1),
@@ -155,3 +157,15 @@ def test_job_that_says_nothing_runs_here_without_a_word() -> None:
     with instance_for_test() as instance, warnings.catch_warnings():
         warnings.simplefilter("error")
         assert execute_job(build_reconstructable_job(__name__, "make_elsewhere", ("none",)), instance, QUIET).success
+
+
+@pytest.mark.parametrize(
+    ("chosen", "where"),
+    [("in_process", "in process"), ("threaded", "on threads"), ("async", "on threads and an event loop")],
+)
+def test_run_config_chooses_the_executor_of_a_job_that_names_none(chosen: str, where: str) -> None:
+    with instance_for_test() as instance:
+        recipe = build_reconstructable_job(__name__, "make_half")
+        result = execute_job(recipe, instance, {**QUIET, "execution": {"config": {chosen: {}}}})
+        (first, *_) = [e.message for e in result.all_events if e.event_type.name == "ENGINE_EVENT"]
+        assert (first or "").startswith(f"Executing steps {where} (pid: ")

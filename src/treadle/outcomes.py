@@ -445,6 +445,13 @@ class Demands(msgspec.Struct, frozen=True):
     memory_limit: int | None = None
     #: how many of the run's slots of each name a step takes while it runs
     slots: Mapping[str, int] = {}
+    #: where the op is to run, one of ISOLATIONS; None for where the executor has it
+    isolation: str | None = None
+
+
+#: in the run's own process on the thread that drives it, on another thread, on an event loop; in a process that takes one
+#: step after another, in one of the step's own
+ISOLATIONS = ("inline", "thread", "async", "process", "fresh_process")
 
 
 def retry_delay(

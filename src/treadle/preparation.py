@@ -17,7 +17,7 @@ from treadle import later, lineage
 from treadle.checks import check_optional
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
-from treadle.definitions.executors import CHOICE, IN_PROCESS, MULTIPROCESS, Execution, read_execution
+from treadle.definitions.executors import CHOICE, IN_PROCESS, NAMED, Execution, read_execution
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.loggers import default_loggers
@@ -303,14 +303,9 @@ def _execution_in_process(job: JobDefinition, config: ResolvedConfig) -> Executi
             asked.append(job.executor_def.process_config(what="executor"))
     execution = config.given.get("execution")
     entry: Any = execution if isinstance(execution, Mapping) else {}
-    asked += [entry.get("config"), *(entry.get(name) for name in (IN_PROCESS, MULTIPROCESS))]
+    asked += [entry.get("config"), *(entry.get(name) for name in NAMED)]
     found = [each for each in asked if isinstance(each, Mapping)]
-    found += [
-        each[name]
-        for each in list(found)
-        for name in ("config", IN_PROCESS, MULTIPROCESS)
-        if isinstance(each.get(name), Mapping)
-    ]
+    found += [each[name] for each in list(found) for name in ("config", *NAMED) if isinstance(each.get(name), Mapping)]
     is_disabled = any("disabled" in each["retries"] for each in found if isinstance(each.get("retries"), Mapping))
     return Execution(retries_enabled=not is_disabled)
 

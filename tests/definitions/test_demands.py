@@ -38,6 +38,8 @@ def test_op_says_what_it_asks_for(given, expected):
         ({"slots": ["gpu"]}, "slots is a dict of names"),
         ({"slots": {"gpu": 0}}, 'slots "gpu", one or more; got 0'),
         ({"slots": {"gpu": True}}, "one or more"),
+        ({"isolation": "proces"}, 'isolation is one of inline, .*Did you mean "process"'),
+        ({"isolation": "thread", "timeout": 5}, "kept by ending a process"),
     ],
 )
 def test_what_cannot_be_is_refused_where_it_is_written(given, said):

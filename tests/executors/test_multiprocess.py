@@ -370,7 +370,7 @@ def most_at_once(traces: Path, name: str) -> int:
 @pytest.mark.parametrize(
     ("limit", "main", "side"),
     [
-        ({"key": "db", "value": "main", "limit": 1}, 1, 4),
+        ({"key": "db", "value": "main", "limit": 1}, 1, 5),
         ({"key": "db", "value": {"applyLimitPerUniqueValue": True}, "limit": 2}, 2, 2),
         ({"key": "db", "limit": 1}, 1, 1),
     ],

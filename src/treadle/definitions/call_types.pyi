@@ -104,6 +104,7 @@ class OpOptions(TypedDict, total=False):
     timeout: float | str | None
     memory_limit: int | str | None
     slots: Mapping[str, int] | None
+    isolation: Literal["inline", "thread", "async", "process", "fresh_process"] | None
 
 class OpDecorator(Protocol):
     """`@op(...)` without `ins`: the inputs are parameters of the function.

@@ -1,4 +1,4 @@
-"""What `@op(timeout=, memory_limit=, slots=)` asks of whoever runs the op, checked where it is written.
+"""What `@op(timeout=, memory_limit=, slots=, isolation=)` asks of whoever runs the op, checked where it is written.
 
 Executors of other processes hold a step to its limits by ending its process; in process nothing can.
 """
@@ -10,19 +10,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from treadle.errors import DagsterInvalidDefinitionError
-from treadle.outcomes import Demands
+from treadle.names import nearest
+from treadle.outcomes import ISOLATIONS, Demands
 from treadle.settings import read_duration, read_size
 
+#: of an op: where it is to run, in place of what it says itself
+ISOLATION_TAG = "treadle/isolation"
 
-def read_demands(op_name: str, timeout: Any, memory_limit: Any, slots: Any) -> Demands | None:
+
+def read_demands(op_name: str, timeout: Any, memory_limit: Any, slots: Any, isolation: Any) -> Demands | None:
     """What is asked for; None where nothing is. DagsterInvalidDefinitionError for what cannot be."""
-    if timeout is None and memory_limit is None and not slots:
+    if timeout is None and memory_limit is None and not slots and isolation is None:
         return None
-    return Demands(
+    made = Demands(
         _read(op_name, "timeout", timeout, read_duration),
         _read(op_name, "memory_limit", memory_limit, read_size),
         _read_slots(op_name, slots),
+        check_isolation(isolation, f'Op "{op_name}"'),
     )
+    if isolation in ("inline", "thread", "async") and (timeout is not None or memory_limit is not None):
+        raise DagsterInvalidDefinitionError(
+            f'Op "{op_name}": a timeout or memory_limit is kept by ending a process, and with isolation="{isolation}" the op runs in '
+            f'that of the run. Leave one of the two out, or write isolation="process".'
+        )
+    return made
+
+
+def check_isolation(isolation: Any, what: str) -> str | None:
+    """Where an op is to run; DagsterInvalidDefinitionError where that is no such place."""
+    if isolation is not None and isolation not in ISOLATIONS:
+        raise DagsterInvalidDefinitionError(
+            f"{what}: isolation is one of {', '.join(ISOLATIONS)}; got {isolation!r}."
+            f"{nearest(isolation, ISOLATIONS) if isinstance(isolation, str) else ''}"
+        )
+    found: str | None = isolation
+    return found
 
 
 def _read(op_name: str, name: str, value: Any, read: Any) -> Any:

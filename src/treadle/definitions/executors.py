@@ -16,6 +16,7 @@ from treadle.config.schema import StringSource
 from treadle.config.sugar import Field, Map, Noneable, Permissive, ScalarUnion, Selector
 from treadle.definitions.configured import ConfigContract, ConfigurableDefinition
 from treadle.errors import DagsterInvalidConfigError, DagsterInvalidDefinitionError
+from treadle.outcomes import ISOLATIONS
 
 RETRIES_FIELD = Field(
     Selector({"enabled": Field({}, is_required=False), "disabled": Field({}, is_required=False)}),
@@ -31,6 +32,13 @@ IN_PROCESS_SCHEMA = {
     ),
 }
 
+
+#: for executors that share a run with others
+OP_ISOLATION = Field(
+    Map(str, str),
+    default_value={},
+    description=f"By path of an op where it runs, whatever the op says itself: {', '.join(ISOLATIONS)}.",
+)
 
 MULTIPROCESS_SCHEMA = {
     "max_concurrent": Field(
@@ -61,6 +69,7 @@ MULTIPROCESS_SCHEMA = {
         default_value={},
         description="How many slots of each name there are for the steps whose ops ask for them.",
     ),
+    "op_isolation": OP_ISOLATION,
     "isolation": Field(
         str,
         default_value="worker",
@@ -127,6 +136,8 @@ ASYNC_SCHEMA = {
 IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
 THREADED, ASYNC = "threaded", "async"
 DASK = "dask"
+#: those that run config can name
+NAMED = (IN_PROCESS, MULTIPROCESS, THREADED, ASYNC, DASK)
 #: run config names one of the two
 CHOICE = "choice"
 #: a user's own
@@ -152,7 +163,7 @@ def read_execution(engine: str | None, config: Any) -> Execution:
     """What the config of an executor asks for; `engine` is None for a user's own."""
     chosen: Any = config if isinstance(config, Mapping) else {}
     if engine == CHOICE:
-        engine = next((name for name in (MULTIPROCESS, DASK, IN_PROCESS) if name in chosen), IN_PROCESS)
+        engine = next((name for name in NAMED if name in chosen), IN_PROCESS)
         chosen = chosen.get(engine) or {}
     if engine is not None:
         _check(engine, chosen)
@@ -184,6 +195,8 @@ def _check(engine: str, config: Mapping[str, Any]) -> None:
         check(name, value is None or value >= least, f"a number of {least} or more, or None", value)
     isolation = config.get("isolation", "worker")
     check("isolation", isolation in ("worker", "step"), '"worker" or "step"', isolation)
+    for path, place in (config.get("op_isolation") or {}).items():
+        check(f"op_isolation:{path}", place in ISOLATIONS, f"one of {', '.join(ISOLATIONS)}", place)
     for number, limit in enumerate(config.get("tag_concurrency_limits") or ()):
         check(f"tag_concurrency_limits[{number}]:limit", limit["limit"] >= 1, "1 or more", limit["limit"])
     if mistakes:
@@ -347,6 +360,8 @@ DEFAULT_EXECUTOR_FIELD = Field(
         {
             "in_process": Field(IN_PROCESS_SCHEMA, is_required=False),
             "multiprocess": Field(MULTIPROCESS_SCHEMA, is_required=False),
+            "threaded": Field(THREADED_SCHEMA, is_required=False),
+            "async": Field(ASYNC_SCHEMA, is_required=False),
             "dask": Field(DASK_SCHEMA, is_required=False),
         }
     ),

@@ -522,6 +522,7 @@ def op(
     timeout: float | str | None = None,
     memory_limit: int | str | None = None,
     slots: Mapping[str, int] | None = None,
+    isolation: Literal["inline", "thread", "async", "process", "fresh_process"] | None = None,
 ) -> Any:
     """Make an op of a function.
 
@@ -536,7 +537,7 @@ def op(
 
     `timeout` (seconds, or "90 min") and `memory_limit` (bytes, or "2 GB") bound an attempt in a process of its own: beyond
     them the process is ended, and the attempt has failed. `slots={"gpu": 2}`: so many of the slots that the executor's
-    config gives the run are taken while the step runs.
+    config gives the run are taken while the step runs. `isolation` says where the op runs, whatever the job's executor is.
 
     Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
     """
@@ -565,7 +566,7 @@ def op(
             signature=signature,
             output_defs=output_defs,
             resume=resume,
-            demands=read_demands(name or signature.name, timeout, memory_limit, slots),
+            demands=read_demands(name or signature.name, timeout, memory_limit, slots, isolation),
         )
         return _dress(made, fn)
 

@@ -24,6 +24,7 @@ from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterInvalidConfigError, DagsterUnmetExecutorRequirementsError
 from treadle.instance import DagsterInstance
+from treadle.names import nearest
 from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
@@ -35,10 +36,16 @@ THREADED_LIMIT, ASYNC_LIMIT = 32, 100
 
 def make_executor(execution: Execution, place: Workplace) -> Executor:
     """The executor of a run."""
+    mixed = _default_of_mixed(execution, place)
+    if mixed is not None:
+        from treadle.executors.mixed import MixedExecutor
+
+        places = places_of(execution, place.plan)
+        return MixedExecutor(place, execution, limit_of(execution) or 1, (mixed, places))
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution) or 1)
+        return MultiprocessExecutor(place, execution, limit_of(execution) or 1, places_of(execution, place.plan))
     if execution.engine == DASK:
         from treadle.executors import dask
 
@@ -60,6 +67,44 @@ def make_executor(execution: Execution, place: Workplace) -> Executor:
     return make_own(definition, context)
 
 
+#: by engine: where its steps run, the first of them where an op says nothing
+_PLACES = {
+    IN_PROCESS: ("inline",),
+    MULTIPROCESS: ("process", "fresh_process"),
+    THREADED: ("thread",),
+    ASYNC: ("async", "thread"),
+}
+
+
+def places_of(execution: Execution, plan: Plan) -> dict[str, str]:
+    """By path of each op that is to run in a certain place, which: as config says, else the op or its tag."""
+    asked = {
+        path: step.demands.isolation
+        for path, step in plan.steps.items()
+        if step.demands is not None and step.demands.isolation is not None
+    }
+    options = execution.options if isinstance(execution.options, Mapping) else {}
+    return {**asked, **(options.get("op_isolation") or {})}
+
+
+def _wants_others(execution: Execution, plan: Plan) -> bool:
+    """Whether some op is to run elsewhere than the executor runs steps."""
+    own = _PLACES.get(execution.engine)
+    return own is not None and not set(places_of(execution, plan).values()) <= set(own)
+
+
+def _default_of_mixed(execution: Execution, place: Workplace) -> str | None:
+    """Where ops run that say nothing, in a run whose ops run in different places; None where all run in one.
+
+    A run of `execute_in_process` stays in this process, whatever its ops say.
+    """
+    facts = place.facts
+    if not _wants_others(execution, place.plan) or facts.run.job_code_origin is None:
+        return None
+    default = _PLACES[execution.engine][0]
+    return "fresh_process" if default == "process" and execution.options.get("isolation") == "step" else default
+
+
 def check_requirements(
     execution: Execution, job: JobDefinition, run: DagsterRun, instance: DagsterInstance, plan: Plan
 ) -> None:
@@ -67,7 +112,8 @@ def check_requirements(
 
     Raises DagsterUnmetExecutorRequirementsError, and DagsterInvalidConfigError for a step that needs more than config gives.
     """
-    if execution.engine == MULTIPROCESS:
+    is_mixed = run.job_code_origin is not None and _wants_others(execution, plan)
+    if execution.engine == MULTIPROCESS or is_mixed:
         from treadle.executors import outside
 
         outside.check_requirements(job, run, instance, "multiprocess")
@@ -81,6 +127,14 @@ def check_requirements(
         _check_dask(job)
         outside.check_requirements(job, run, instance, "Dask")
     slots_of(execution, job, plan)
+    unknown = [path for path in places_of(execution, plan) if path not in plan.steps]
+    if unknown:
+        raise DagsterInvalidConfigError(
+            f"Error in config for the {execution.engine} executor: op_isolation names {unknown}, and the job has no op of such a "
+            f"path.{nearest(unknown[0], plan.steps)} Ops: {list(plan.steps)[:20]}.",
+            [],
+            execution.options,
+        )
 
 
 def _check_dask(job: JobDefinition) -> None:

@@ -10,10 +10,11 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from treadle import codec
@@ -56,6 +57,11 @@ MEMORY_LOOK = 0.05
 SHOWN = 1 << 20
 
 
+NO_PLACES: Mapping[str, str] = {}
+#: in place of a worker, in the selector
+_DOORBELL = object()
+
+
 class _Job:
     """What a hand is at."""
 
@@ -77,14 +83,18 @@ class _Job:
 class MultiprocessExecutor:
     """Steps in worker processes."""
 
-    def __init__(self, place: Workplace, execution: Execution, limit: int) -> None:
+    def __init__(
+        self, place: Workplace, execution: Execution, limit: int, places: Mapping[str, str] = NO_PLACES
+    ) -> None:
         self.place = place
+        #: by path of an op: `process` or `fresh_process`, where it is not as config has it for all
+        self._places = places
         self._run = place.facts.run
         self._job_name = self._run.job_name
         self._limit = limit
         self._options = execution.options
         self._is_fresh = self._options.get("isolation") == "step"
-        self._max_steps: int | None = 1 if self._is_fresh else self._options.get("max_steps_per_worker")
+        self._max_steps: int | None = self._options.get("max_steps_per_worker")
         self._max_memory: int | None = self._options.get("max_worker_rss")
         self._max_idle: float | None = self._options.get("worker_idle_timeout")
         self._idle_since: dict[Hand, float] = {}
@@ -103,6 +113,8 @@ class MultiprocessExecutor:
         #: the driver was told that there is no room, and waits for it
         self._is_awaited = False
         self._interrupt: BaseException | None = None
+        #: somebody wants `next_event` to come back
+        self._is_rung = False
         #: how far the cancelling of what runs has gone, and when it goes further
         self._stage = 0
         self._next_stage = 0.0
@@ -252,10 +264,15 @@ class MultiprocessExecutor:
                 wait = min(wait, left)
             self._listen(wait)
             self._look_around()
+            if self._is_rung:
+                self._is_rung = False
+                return None
 
     def _assign(self) -> None:
         while self._orders and self._crew is not None:
-            hand = self._idle.pop() if self._idle else self._hire()
+            demands = self.place.plan.steps[self._orders[0].path].demands
+            is_fresh = self._is_fresh_for(self._orders[0].path)
+            hand = self._idle.pop() if self._idle and not is_fresh else self._hire()
             if hand is None:
                 return
             order = self._orders.popleft()
@@ -266,7 +283,12 @@ class MultiprocessExecutor:
                 self._forget(hand)
                 self._crew.settle(hand)
                 continue
-            self._busy[hand] = _Job(order, self.place.plan.steps[order.path].demands)
+            self._busy[hand] = _Job(order, demands)
+
+    def _is_fresh_for(self, path: str) -> bool:
+        """Whether an attempt has a process of its own: as its op says, or else as config does."""
+        where = self._places.get(path)
+        return self._is_fresh if where is None else where == "fresh_process"
 
     def _hire(self) -> Hand | None:
         assert self._crew is not None
@@ -310,7 +332,9 @@ class MultiprocessExecutor:
         finally:
             signals.is_open = False
         for key, _ in ready:
-            if key.data is None:
+            if key.data is _DOORBELL:
+                self._is_rung = True
+            elif key.data is None:
                 self._hear_crew()
             elif key.data in self._steps_done:  # else it was buried meanwhile
                 self._hear(key.data)
@@ -417,6 +441,32 @@ class MultiprocessExecutor:
         for hand in self._busy:
             hand.signal(number, is_for_group=stage > 1)
 
+    # -- beside other executors
+
+    def heed(self, doorbell: socket.socket) -> None:
+        """Let `next_event` come back with nothing when this can be read."""
+        self._selector.register(doorbell, selectors.EVENT_READ, _DOORBELL)
+
+    def unheed(self, doorbell: socket.socket) -> None:
+        """Heed it no more."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(doorbell)
+
+    @property
+    def is_idle(self) -> bool:
+        """True where no step is under way, and nothing that was told is to be heard."""
+        return not (self._busy or self._orders or self._heard)
+
+    @property
+    def count(self) -> int:
+        """How many steps are under way."""
+        return len(self._busy) + len(self._orders)
+
+    def stop(self, error: BaseException) -> None:
+        """Interrupt the run: end what is under way, in stages."""
+        if self._interrupt is None:
+            self._stop(error)
+
     # -- what workers tell
 
     def _hear(self, hand: Hand) -> None:
@@ -460,7 +510,7 @@ class MultiprocessExecutor:
         if any(done.output):
             self._show(job)
         is_worn = self._max_steps is not None and self._steps_done[hand] >= self._max_steps
-        is_worn = is_worn or job.doom is not None
+        is_worn = is_worn or job.doom is not None or self._is_fresh_for(job.launch.path)
         if is_worn or (self._max_memory is not None and done.memory > self._max_memory):
             self._leaving.add(hand)
             with contextlib.suppress(OSError):

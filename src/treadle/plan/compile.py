@@ -6,10 +6,13 @@ every process that takes part in it: the same job gives the same plan.
 
 from __future__ import annotations
 
+import msgspec
+
+from treadle.definitions.demands import ISOLATION_TAG, check_isolation
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.tags import priority_of
 from treadle.definitions.wiring import Wire, WiredInput, WiredOp
-from treadle.outcomes import RetryPolicy
+from treadle.outcomes import Demands, RetryPolicy
 from treadle.plan.model import Fan, FromCollect, FromList, FromOutput, Plan, Source, Step, StepInput, StepOutput
 
 
@@ -35,8 +38,18 @@ def _make_step(op: WiredOp, job_policy: RetryPolicy | None) -> Step:
         priority_of(op.tags, f'op "{op.path}"'),
         op.retry_policy or job_policy,
         definition.is_repeatable,
-        definition.demands,
+        _demands_of(op),
     )
+
+
+def _demands_of(op: WiredOp) -> Demands | None:
+    """What the op asks for, where it runs by the tag of its node, if that has one."""
+    asked: Demands | None = op.definition.demands
+    tag = op.tags.get(ISOLATION_TAG)
+    if tag is None:
+        return asked
+    check_isolation(tag, f'Tag {ISOLATION_TAG} of op "{op.path}"')
+    return msgspec.structs.replace(asked or Demands(), isolation=tag)
 
 
 def _make_source(wired: WiredInput) -> Source | None:
