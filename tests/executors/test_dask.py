@@ -207,6 +207,11 @@ def make_plain() -> Any:
     return chain.graph.to_job()
 
 
+def test_step_goes_to_a_worker_that_has_what_its_tag_asks_for(instance: DagsterInstance, tmp_path: Path) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"n_workers": 1, "processes": False, "resources": {"GPU": 1}}})
+    assert bed.run("picky").success
+
+
 # -- what breaks --------------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +331,21 @@ def test_step_that_takes_too_long_in_c_code_is_killed_with_its_worker_on_a_local
     assert result.get_failed_step_keys() == {"sleeps_too_long"}
     assert result.is_node_success("one")
     assert result.failure_data_for_node("sleeps_too_long").error.cls_name == "StepTimeoutError"
+
+
+def test_step_that_no_worker_takes_is_told_and_can_be_canceled(
+    bed: Bed, in_thread: Callable[..., concurrent.futures.Future], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "WAITING", 0.5)
+    running = in_thread(bed.run, "picky")
+    deadline = time.monotonic() + 20
+    while not [text for text in bed.messages() if "for a Dask worker to take it" in text]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+    running.result(timeout=60)
+    assert bed.status is DagsterRunStatus.CANCELED
+    assert bed.marks("begun") == []
 
 
 # -- canceling ----------------------------------------------------------------------------------------------------------
