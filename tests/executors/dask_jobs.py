@@ -206,6 +206,16 @@ def too_fast_asleep():
     one()
 
 
+@op(tags={"dagster-dask/resource_requirements": {"GPU": 1}})
+def needs_gpu(context) -> int:
+    return mark(context, "begun")
+
+
+@job(executor_def=dask_executor)
+def picky():
+    needs_gpu()
+
+
 @op
 def waits_for_go(context, number: int) -> int:
     mark(context, "begun")
@@ -290,7 +300,7 @@ def stored_elsewhere():
 JOBS = {
     made.name: made
     for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, long_chain, with_resource, printing, stored_elsewhere,
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, picky, long_chain, with_resource, printing, stored_elsewhere,
     )
 }  # fmt: skip
 

@@ -207,6 +207,11 @@ def make_plain() -> Any:
     return chain.graph.to_job()
 
 
+def test_step_goes_to_a_worker_that_has_what_its_tag_asks_for(instance: DagsterInstance, tmp_path: Path) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"n_workers": 1, "processes": False, "resources": {"GPU": 1}}})
+    assert bed.run("picky").success
+
+
 # -- what breaks --------------------------------------------------------------------------------------------------------
 
 
@@ -242,18 +247,7 @@ def test_run_whose_scheduler_is_killed_or_hangs_fails_and_says_so(
     blow: signal.Signals,
 ) -> None:
     monkeypatch.setattr(engine_module, "PATIENCE", 2.0)
-    script = (
-        "import sys, distributed\n"
-        "if __name__ == '__main__':\n"
-        "    made = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address='127.0.0.1:0')\n"
-        "    print(made.scheduler_address, flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    path = tmp_path / "cluster.py"
-    path.write_text(script)
-    with subprocess.Popen(
-        [sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with cluster_program() as process:
         address = process.stdout.readline().strip()
         bed = Bed(instance, tmp_path, {"existing": {"address": address}})
         running = in_thread(bed.run, "slow")
@@ -261,12 +255,36 @@ def test_run_whose_scheduler_is_killed_or_hangs_fails_and_says_so(
         process.send_signal(blow)
         struck = time.monotonic()
         result = running.result(timeout=60)
+        assert time.monotonic() - struck < 20
         process.kill()
-    assert time.monotonic() - struck < 20
     assert not result.success
     assert bed.status is DagsterRunStatus.FAILURE
     assert f"The Dask scheduler {address} was lost" in result.failure_data_for_node("takes_long").error.message
     assert any("Nobody knows how far these steps came: ['takes_long']" in text for text in bed.messages())
+
+
+def test_run_whose_scheduler_is_started_anew_fails_and_the_next_run_succeeds(
+    instance: DagsterInstance, tmp_path: Path, in_thread: Callable[..., concurrent.futures.Future]
+) -> None:
+    with cluster_program() as process:
+        address = process.stdout.readline().strip()
+        bed = Bed(instance, tmp_path, {"existing": {"address": address}})
+        running = in_thread(bed.run, "slow")
+        bed.wait_for("begun")
+        process.kill()
+    with cluster_program(address.rpartition(":")[2]) as process:
+        assert process.stdout.readline().strip() == address
+        result = running.result(timeout=60)
+        assert result.get_failed_step_keys() == {"takes_long"}
+        assert bed.status is DagsterRunStatus.FAILURE
+        assert Bed(instance, tmp_path, bed.cluster).run("chain").success
+
+
+def cluster_program(*arguments: str) -> subprocess.Popen[str]:
+    """A cluster in a process of its own; leaving its block ends it."""
+    command = [sys.executable, "-m", "tests.executors.dask_cluster", *arguments]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
 
 
 def test_scheduler_that_is_not_there_is_told_before_any_step(
@@ -313,6 +331,21 @@ def test_step_that_takes_too_long_in_c_code_is_killed_with_its_worker_on_a_local
     assert result.get_failed_step_keys() == {"sleeps_too_long"}
     assert result.is_node_success("one")
     assert result.failure_data_for_node("sleeps_too_long").error.cls_name == "StepTimeoutError"
+
+
+def test_step_that_no_worker_takes_is_told_and_can_be_canceled(
+    bed: Bed, in_thread: Callable[..., concurrent.futures.Future], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "WAITING", 0.5)
+    running = in_thread(bed.run, "picky")
+    deadline = time.monotonic() + 20
+    while not [text for text in bed.messages() if "for a Dask worker to take it" in text]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+    running.result(timeout=60)
+    assert bed.status is DagsterRunStatus.CANCELED
+    assert bed.marks("begun") == []
 
 
 # -- canceling ----------------------------------------------------------------------------------------------------------

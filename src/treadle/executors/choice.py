@@ -6,7 +6,6 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -153,12 +152,10 @@ def limit_of(execution: Execution) -> int | None:
     """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
 
     Steps on threads and on an event loop mostly wait: there may be more of them. An executor of a user's own says itself
-    whether it has room: None. On Dask the cluster says it, from moment to moment, to the executor.
+    whether it has room, and that of Dask, which asks the cluster: None.
     """
-    if execution.max_concurrent is not None or execution.engine == CUSTOM:
+    if execution.max_concurrent is not None or execution.engine in (CUSTOM, DASK):
         return execution.max_concurrent
-    if execution.engine == DASK:
-        return sys.maxsize
     if execution.engine == ASYNC:
         return ASYNC_LIMIT
     if execution.engine == THREADED:

@@ -515,7 +515,7 @@ class ClusterExecutor:
             elif not job.is_told_of and now - job.since > WAITING and self._has_idle_thread():
                 job.is_told_of = True
                 text = (
-                    f'{self._engine} executor: step "{job.launch.step_key}" waits for {WAITING:g} s already for a {self._engine} worker to take it. '
+                    f'{self._engine} executor: step "{job.launch.step_key}" has waited {WAITING:g} s for a {self._engine} worker to take it. '
                     f"The cluster has {len(self._threads)} worker(s) with {self._room} thread(s): see that there are some, and "
                     f"that they have the resources that the step's tags ask for."
                 )

@@ -137,6 +137,7 @@ class DaskLine:
         while not closing.done():
             await asyncio.wait({closing}, timeout=LOOK)
             pulse = asyncio.ensure_future(client.nthreads())
+            pulse.add_done_callback(_forget)
             await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if pulse.done():
                 self.inbox.put(Told("pulse", value=pulse.result()))
@@ -185,6 +186,12 @@ class DaskLine:
             task = self._loop.create_task(self._client.cancel(futures, force=True))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Nobody may be left to ask what went wrong with it."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Shield(distributed.WorkerPlugin):  # type: ignore[misc,unused-ignore]
