@@ -54,6 +54,7 @@ OBJECTS = {
     "threaded_executor": "Runs several steps at once on threads of this process.",
     "async_executor": "Runs async ops concurrently on one event loop, and all others on threads of this process.",
     "multiprocess_executor": "Runs each step in a process of its own. That comes later: `execute_in_process` runs any job in this one.",
+    "dask_executor": "Runs each step as a task on a Dask cluster, one that is there or a local one.",
     "multi_or_in_process_executor": "One of the two, as run config says.",
     "default_executors": "`in_process_executor` and `multiprocess_executor`, in a list.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -46,8 +47,8 @@ def anchors_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_code_of_the_page_runs(page: Path, tmp_path: Path) -> None:
-    # From a file named as the page, since errors then name the page's own lines; not over a module of Python's own.
-    script = tmp_path / f"{page.stem}{'_page' if page.stem in sys.stdlib_module_names else ''}.py"
+    # From a file named as the page, since errors then name the page's own lines; not over a module that is there.
+    script = tmp_path / f"{page.stem}{'_page' if importlib.util.find_spec(page.stem) is not None else ''}.py"
     script.write_text(code_of(page))
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.test_machine import DYNAMIC, KEYS, each, event, of, output, plan_of, plans, step
+from treadle.engine.limits import Limits
 from treadle.engine.machine import Machine
 from treadle.engine.track import ABANDONED, ENDED, EXCLUDED, EXPANDED, SKIPPED, SUCCEEDED
 from treadle.errors import DagsterExecutionStepNotFoundError
@@ -312,3 +313,12 @@ def test_events_of_the_run_itself_say_nothing_of_steps() -> None:
     of_the_run = msgspec.structs.replace(event("STEP_SUCCESS", "a"), step_key=None)
     known = past.fold("run", [of_the_run, event("STEP_START", "a"), event("STEP_SUCCESS", "a")])
     assert known == {"a": KnownStep("a", "run")}
+
+
+def test_step_that_was_under_way_holds_its_slots_when_a_run_goes_on() -> None:
+    plan = plan_of(step("a"), step("b"))
+    needs = {"a": [("db", 1)], "b": [("db", 1)]}
+    machine = Machine(plan, limits=Limits({"db": 1}, needs))
+    assert machine.recall([event("STEP_START", "a")]) == []  # b waits for the slot of a, which may run still
+    (order,) = machine.handle(event("STEP_SUCCESS", "a"))
+    assert order.step_key == "b"  # type: ignore[union-attr]

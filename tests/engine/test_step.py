@@ -558,3 +558,20 @@ def test_check_that_needs_resources_is_left_to_ops() -> None:
         return passed(x)
 
     assert needing.execute_in_process(input_values={"x": 1}).output_value() == 1
+
+
+def test_what_is_to_be_done_before_user_code_is_done_once_the_inputs_are_there() -> None:
+    told: list[str] = []
+
+    @op
+    def works() -> None:
+        told.append("body")
+
+    @job
+    def working() -> None:
+        works()
+
+    place = workplace(working)
+    place.before_body = lambda: told.append("before")
+    events_of(place, "works")
+    assert told == ["before", "body"]

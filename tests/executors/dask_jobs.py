@@ -16,7 +16,9 @@ from treadle import (
     OpExecutionContext,
     RetryPolicy,
     RetryRequested,
+    UPathIOManager,
     dask_executor,
+    io_manager,
     job,
     op,
     resource,
@@ -191,6 +193,29 @@ def too_slow():
     one()
 
 
+@op(timeout=0.5)
+def sleeps_too_long(context) -> int:
+    mark(context, "begun")
+    time.sleep(PATIENCE)
+    return 1
+
+
+@job(executor_def=dask_executor)
+def too_fast_asleep():
+    sleeps_too_long()
+    one()
+
+
+@op(tags={"dagster-dask/resource_requirements": {"GPU": 1}})
+def needs_gpu(context) -> int:
+    return mark(context, "begun")
+
+
+@job(executor_def=dask_executor)
+def picky():
+    needs_gpu()
+
+
 @op
 def waits_for_go(context, number: int) -> int:
     mark(context, "begun")
@@ -251,15 +276,31 @@ def calls_home(context) -> int:
     return len(context.instance.get_runs())
 
 
-@job(executor_def=dask_executor)
-def calling_home():
+class Elsewhere(UPathIOManager):
+    """Keeps values in a folder that is not the instance's."""
+
+    def dump_to_path(self, context, obj, path):
+        path.write_text(repr(obj))
+
+    def load_from_path(self, context, path):
+        return int(path.read_text())
+
+
+@io_manager
+def elsewhere(context):
+    return Elsewhere(base_path=context.run.tags["folder"] + "/elsewhere")
+
+
+@job(executor_def=dask_executor, resource_defs={"io_manager": elsewhere})
+def stored_elsewhere():
+    plus_one(one())
     calls_home()
 
 
 JOBS = {
     made.name: made
     for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, long_chain, with_resource, printing, calling_home,
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, picky, long_chain, with_resource, printing, stored_elsewhere,
     )
 }  # fmt: skip
 

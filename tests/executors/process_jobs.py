@@ -351,3 +351,17 @@ def works() -> None:
 @job(executor_def=multiprocess_executor)
 def working():
     works()
+
+
+@op(retry_policy=RetryPolicy(max_retries=2))
+def waits_a_while() -> int:
+    trace("begun")
+    if not was_here("twice"):
+        trace("twice")
+        time.sleep(2)
+    return 1
+
+
+@job(executor_def=multiprocess_executor)
+def outliving():
+    inc(waits_a_while())

@@ -14,27 +14,33 @@ from pathlib import Path
 from typing import Any
 
 import distributed
+import msgspec
 import psutil
 import pytest
 
+import treadle.executors
 from tests.conformance.notation import expand, observe
+from tests.executors.dask_run import JOBS, QUIET
 from treadle import (
     DagsterEventType,
     DagsterInstance,
+    DagsterInvalidConfigError,
+    DagsterInvalidDefinitionError,
     DagsterRunStatus,
     DagsterUnmetExecutorRequirementsError,
     build_reconstructable_job,
     dask_executor,
     execute_job,
+    job,
+    op,
     resume_run,
 )
 from treadle.executors import cluster as executor_module
 from treadle.executors import dask as engine_module
 from treadle.executors.capture import files_of
+from treadle.executors.outside import make_assignment
 from treadle.runs import make_run_id
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-JOBS = "tests.executors.dask_jobs"
 #: what Dask keeps in a process that has used it once
 OF_DASK = "Dask-Offload"
 
@@ -201,6 +207,11 @@ def make_plain() -> Any:
     return chain.graph.to_job()
 
 
+def test_step_goes_to_a_worker_that_has_what_its_tag_asks_for(instance: DagsterInstance, tmp_path: Path) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"n_workers": 1, "processes": False, "resources": {"GPU": 1}}})
+    assert bed.run("picky").success
+
+
 # -- what breaks --------------------------------------------------------------------------------------------------------
 
 
@@ -236,18 +247,7 @@ def test_run_whose_scheduler_is_killed_or_hangs_fails_and_says_so(
     blow: signal.Signals,
 ) -> None:
     monkeypatch.setattr(engine_module, "PATIENCE", 2.0)
-    script = (
-        "import sys, distributed\n"
-        "if __name__ == '__main__':\n"
-        "    made = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address='127.0.0.1:0')\n"
-        "    print(made.scheduler_address, flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    path = tmp_path / "cluster.py"
-    path.write_text(script)
-    with subprocess.Popen(
-        [sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with cluster_program() as process:
         address = process.stdout.readline().strip()
         bed = Bed(instance, tmp_path, {"existing": {"address": address}})
         running = in_thread(bed.run, "slow")
@@ -255,12 +255,36 @@ def test_run_whose_scheduler_is_killed_or_hangs_fails_and_says_so(
         process.send_signal(blow)
         struck = time.monotonic()
         result = running.result(timeout=60)
+        assert time.monotonic() - struck < 20
         process.kill()
-    assert time.monotonic() - struck < 20
     assert not result.success
     assert bed.status is DagsterRunStatus.FAILURE
     assert f"The Dask scheduler {address} was lost" in result.failure_data_for_node("takes_long").error.message
     assert any("Nobody knows how far these steps came: ['takes_long']" in text for text in bed.messages())
+
+
+def test_run_whose_scheduler_is_started_anew_fails_and_the_next_run_succeeds(
+    instance: DagsterInstance, tmp_path: Path, in_thread: Callable[..., concurrent.futures.Future]
+) -> None:
+    with cluster_program() as process:
+        address = process.stdout.readline().strip()
+        bed = Bed(instance, tmp_path, {"existing": {"address": address}})
+        running = in_thread(bed.run, "slow")
+        bed.wait_for("begun")
+        process.kill()
+    with cluster_program(address.rpartition(":")[2]) as process:
+        assert process.stdout.readline().strip() == address
+        result = running.result(timeout=60)
+        assert result.get_failed_step_keys() == {"takes_long"}
+        assert bed.status is DagsterRunStatus.FAILURE
+        assert Bed(instance, tmp_path, bed.cluster).run("chain").success
+
+
+def cluster_program(*arguments: str) -> subprocess.Popen[str]:
+    """A cluster in a process of its own; leaving its block ends it."""
+    command = [sys.executable, "-m", "tests.executors.dask_cluster", *arguments]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
 
 
 def test_scheduler_that_is_not_there_is_told_before_any_step(
@@ -297,6 +321,31 @@ def test_step_that_takes_longer_than_its_timeout_is_interrupted_and_fails(bed: B
     assert "timeout of 0.5 s" in error.message
     assert observe(result.events_for_node("takes_too_long"))[-1].type_name == "STEP_FAILURE"
     assert bed.messages(DagsterEventType.RUN_FAILURE)[0].endswith("Steps failed: ['takes_too_long'].")
+
+
+def test_step_that_takes_too_long_in_c_code_is_killed_with_its_worker_on_a_local_cluster(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "GRACE", 0.5)
+    result = Bed(instance, tmp_path, {"local": {"n_workers": 1}}).run("too_fast_asleep")
+    assert result.get_failed_step_keys() == {"sleeps_too_long"}
+    assert result.is_node_success("one")
+    assert result.failure_data_for_node("sleeps_too_long").error.cls_name == "StepTimeoutError"
+
+
+def test_step_that_no_worker_takes_is_told_and_can_be_canceled(
+    bed: Bed, in_thread: Callable[..., concurrent.futures.Future], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "WAITING", 0.5)
+    running = in_thread(bed.run, "picky")
+    deadline = time.monotonic() + 20
+    while not [text for text in bed.messages() if "for a Dask worker to take it" in text]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+    running.result(timeout=60)
+    assert bed.status is DagsterRunStatus.CANCELED
+    assert bed.marks("begun") == []
 
 
 # -- canceling ----------------------------------------------------------------------------------------------------------
@@ -362,15 +411,29 @@ def test_interrupt_from_the_keyboard_ends_the_run_and_its_steps(bed: Bed) -> Non
     assert len(bed.marks("cleaned up")) == 1
 
 
+def test_interrupt_from_a_terminal_reaches_steps_of_a_local_cluster_through_the_run_alone(
+    instance: DagsterInstance, tmp_path: Path
+) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"n_workers": 1}})
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.executors.dask_run", str(tmp_path), bed.run_id, "slow", "local"],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        bed.wait_for("begun")
+        os.killpg(process.pid, signal.SIGINT)
+    assert len(bed.marks("cleaned up")) == 1
+    assert bed.status is DagsterRunStatus.FAILURE
+    assert [text for text in bed.messages() if "was lost" in text] == []
+
+
 # -- what is left -------------------------------------------------------------------------------------------------------
 
 
 def assert_nothing_is_left() -> None:
     names = {thread.name for thread in threading.enumerate()}
     assert not [name for name in names if name.startswith("treadle-dask")]
-    assert distributed.Client._instances.data == set() or all(
-        client.status == "closed" for client in distributed.Client._instances
-    )
+    assert [client.status for client in distributed.Client._instances if client.status != "closed"] == []
 
 
 def test_local_cluster_and_all_of_its_processes_and_threads_go_with_the_run(
@@ -387,29 +450,26 @@ def test_local_cluster_and_all_of_its_processes_and_threads_go_with_the_run(
 
 
 def test_run_goes_on_after_its_process_was_killed(bed: Bed, tmp_path: Path) -> None:
-    script = (
-        "import sys\n"
-        "from tests.executors.test_dask import Bed\n"
-        "from pathlib import Path\n"
-        "from treadle import DagsterInstance\n"
-        "home, folder, address, run_id = sys.argv[1:]\n"
-        "bed = Bed(DagsterInstance.local_temp(home), Path(folder), {'existing': {'address': address}})\n"
-        "bed.run_id = run_id\n"
-        "bed.run('long_chain')\n"
-    )
-    arguments = [bed.instance.root_directory, str(tmp_path), bed.cluster["existing"]["address"], bed.run_id]
-    with subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.DEVNULL) as process:
+    address = bed.cluster["existing"]["address"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.executors.dask_run", str(tmp_path), bed.run_id, "long_chain", address],
+        stderr=subprocess.DEVNULL,
+    ) as process:
         bed.wait_for("begun")
         process.kill()
-    deadline = time.monotonic() + 30
-    while bed.instance.get_run_by_id(bed.run_id).status is not DagsterRunStatus.STARTED:
-        assert time.monotonic() < deadline
     time.sleep(1)  # the step that nobody waits for is interrupted meanwhile
     (tmp_path / "go").touch()
     result = resume_run(bed.run_id, instance=bed.instance)
     assert result.success
-    assert bed.marks("begun") == bed.marks("begun")[:2]
+    assert len(bed.marks("begun")) == 2
     assert len(bed.marks("ended")) == 1
+
+
+def test_workers_may_be_threads_of_the_runs_own_process(instance: DagsterInstance, tmp_path: Path) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"processes": False, "n_workers": 1, "threads_per_worker": 2}})
+    assert bed.run("meeting").success
+    assert set(bed.marks("here a") + bed.marks("here b")) == {str(os.getpid())}
+    assert_nothing_is_left()
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------------
@@ -417,6 +477,7 @@ def test_run_goes_on_after_its_process_was_killed(bed: Bed, tmp_path: Path) -> N
 
 def test_python_without_dask_says_what_to_install(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "treadle.executors.dask")
+    monkeypatch.delattr(treadle.executors, "dask")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DagsterUnmetExecutorRequirementsError, match=r"pip install 'treadle\[dask\]'"):
         execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
@@ -428,6 +489,60 @@ def test_instance_in_memory_is_refused(tmp_path: Path) -> None:
         execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
 
 
-def test_config_is_that_of_dagster_dask() -> None:
-    configured = dask_executor.configured({"cluster": {"existing": {"address": {"env": "SCHEDULER"}}}})
-    assert configured.name == "dask"
+def test_config_is_as_users_of_dagster_dask_know_it(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, instance: DagsterInstance
+) -> None:
+    monkeypatch.setenv("SCHEDULER", bed.cluster["existing"]["address"])
+    bed.cluster = {"existing": {"address": {"env": "SCHEDULER"}}}
+    assert bed.run("chain", max_concurrent=None, retries={"enabled": {}}).success
+    with pytest.raises(
+        DagsterInvalidConfigError, match='unexpected config entry "yarn" at path root:execution:config:cluster'
+    ):
+        Bed(instance, bed.folder, {"yarn": {}}).run("chain")
+
+
+def test_tag_that_asks_for_resources_of_dask_in_no_known_way_is_refused(instance: DagsterInstance) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r'op "greedy": the tag dagster-dask/resource_requirements'):
+        execute_job(build_reconstructable_job(__name__, "make_greedy"), instance, QUIET)
+
+
+def make_greedy() -> Any:
+    @op(tags={engine_module.RESOURCES_TAG: "lots"})
+    def greedy() -> None: ...
+
+    @job(executor_def=dask_executor)
+    def asking() -> None:
+        greedy()
+
+    return asking
+
+
+# -- where workers are far ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the instance that no worker sees, nor the folder of its outputs."""
+    folder = tmp_path / "on another machine"
+
+    def assign(place: Any, _folder: Path) -> Any:
+        return msgspec.structs.replace(make_assignment(place, folder / "run" / "logs"), home=str(folder))
+
+    monkeypatch.setattr(executor_module, "make_assignment", assign)
+    return folder
+
+
+def test_worker_that_does_not_see_the_instance_says_what_to_do(bed: Bed, far: Path) -> None:
+    result = bed.run("chain")
+    assert result.get_failed_step_keys() == {"one"}
+    text = result.failure_data_for_node("one").error.to_string()
+    assert "a folder that this machine does not see" in text
+    assert "artifacts.dir" in text
+    assert not far.exists()
+
+
+def test_worker_that_does_not_see_the_instance_runs_steps_whose_values_are_kept_elsewhere(bed: Bed, far: Path) -> None:
+    result = bed.run("stored_elsewhere")
+    assert result.get_failed_step_keys() == {"calls_home"}
+    assert result.is_node_success("plus_one")
+    assert str(far) in result.failure_data_for_node("calls_home").error.to_string()

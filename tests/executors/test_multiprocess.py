@@ -19,6 +19,7 @@ from treadle import (
     DagsterInstance,
     DagsterInvalidConfigError,
     DagsterSubprocessError,
+    ReconstructableJob,
     execute_job,
     instance_for_test,
     reconstructable,
@@ -57,25 +58,35 @@ def is_there(pid: int) -> bool:
         return False
 
 
-def children() -> set[str]:
-    """The processes below this one, as far as they live."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
-    )
-    return {line.strip() for line in found.stdout.splitlines() if "treadle.executors" in line}
+def children() -> dict[int, str]:
+    """The processes of executors below this one, as far as they live."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            if path.name.isdecimal() and int(fields[1]) == os.getpid() and fields[0] != "Z":
+                command = (path / "cmdline").read_bytes().decode(errors="replace")
+                if "treadle.executors" in command:
+                    found[int(path.name)] = command
+        except OSError:
+            continue
+    return found
+
+
+def own_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("treadle")]
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    threads = threading.active_count()
     yield
-    assert children() == set()
+    assert children() == {}
     assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
     deadline = time.monotonic() + 2
-    while threading.active_count() > threads and time.monotonic() < deadline:
+    while own_threads() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() <= threads
+    assert own_threads() == []
 
 
 # -- workers ------------------------------------------------------------------------------------------------------------
@@ -109,6 +120,29 @@ def test_preload_that_fails_is_told_and_the_run_goes_on(instance):
     assert result.success
     (told,) = [event for event in result.all_events if "could not be loaded before" in (event.message or "")]
     assert "no_such_thing" in told.event_specific_data.error.message
+
+
+def test_job_whose_import_starts_threads_is_not_forked_and_that_is_told(instance):
+    recipe = ReconstructableJob.for_file(str(Path(__file__).with_name("threaded_module.py")), "threaded")
+    result = execute_job(recipe, instance, QUIET)
+    assert result.success
+    assert any("not forked, since" in (event.message or "") for event in result.all_events)
+    assert any("of-the-module" in (event.message or "") for event in result.all_events)
+
+
+def test_run_goes_on_when_the_process_that_forks_is_killed(instance, traces):
+    def kill() -> None:
+        wait_until((traces / "begun").exists)
+        (server,) = [pid for pid, command in children().items() if "forkserver" in command]
+        os.kill(server, signal.SIGKILL)
+
+    thread, got = in_thread(kill)
+    result = run(process_jobs.outliving, instance)
+    thread.join()
+    assert got == [None]
+    assert result.success
+    told = [event.message or "" for event in result.all_events if event.event_type_value == "ENGINE_EVENT"]
+    assert any("that starts the workers has ended" in text for text in told), told
 
 
 def test_two_steps_run_at_once(instance):
@@ -370,7 +404,7 @@ def most_at_once(traces: Path, name: str) -> int:
 @pytest.mark.parametrize(
     ("limit", "main", "side"),
     [
-        ({"key": "db", "value": "main", "limit": 1}, 1, 4),
+        ({"key": "db", "value": "main", "limit": 1}, 1, 5),
         ({"key": "db", "value": {"applyLimitPerUniqueValue": True}, "limit": 2}, 2, 2),
         ({"key": "db", "limit": 1}, 1, 1),
     ],

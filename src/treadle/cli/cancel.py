@@ -22,7 +22,7 @@ from treadle.runs import DagsterRunStatus
     "--wait", default=30.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait until the run has ended."
 )
 def command(run_id: str, wait: float) -> int:
-    """Cancel a run: what it has under way is interrupted, and killed where it does not end.
+    """Cancel a run that another process drives: what is under way is interrupted, and killed where it does not end.
 
     RUN_ID may be cut short, as long as only one run begins with it. A run whose process has died is marked as canceled.
     """

@@ -16,7 +16,7 @@ import click
 COMMANDS = {
     "run": "Run a job, and show it while it runs.",
     "resume": "Go on with a run whose process died.",
-    "cancel": "End a run that another process drives.",
+    "cancel": "Cancel a run that another process drives.",
     "logs": "Print what the steps of a run have written.",
     "runs": "List runs, the newest first.",
     "gc": "Delete old runs and values that no run needs.",

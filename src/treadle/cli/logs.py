@@ -25,7 +25,7 @@ from treadle.names import nearest
 @click.option("--stdout", "only", flag_value="out", help="Only what went to stdout.")
 @click.option("--stderr", "only", flag_value="err", help="Only what went to stderr.")
 def command(run_id: str, step_key: str | None, only: str | None) -> int:
-    """Print what a step has written, byte by byte; of all steps of the run, with a line before each, where none is named.
+    """Print what the steps of a run have written, byte by byte, with a line before each; or what one step has.
 
     Of a step that was tried several times it is all attempts. Steps that run in process write to the terminal alone.
     RUN_ID may be cut short.

@@ -6,8 +6,8 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from treadle.definitions.executors import (
     ASYNC,
@@ -152,12 +152,10 @@ def limit_of(execution: Execution) -> int | None:
     """How many steps of the run may be under way at once: as config says, else the environment, else one for each core.
 
     Steps on threads and on an event loop mostly wait: there may be more of them. An executor of a user's own says itself
-    whether it has room: None. On Dask the cluster says it, from moment to moment, to the executor.
+    whether it has room, and that of Dask, which asks the cluster: None.
     """
-    if execution.max_concurrent is not None or execution.engine == CUSTOM:
+    if execution.max_concurrent is not None or execution.engine in (CUSTOM, DASK):
         return execution.max_concurrent
-    if execution.engine == DASK:
-        return sys.maxsize
     if execution.engine == ASYNC:
         return ASYNC_LIMIT
     if execution.engine == THREADED:
@@ -208,18 +206,16 @@ def count_cores() -> int:
     return max(1, min(count, _cores_of_group() or count))
 
 
-def _cores_of_group() -> int | None:
+def _cores_of_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     """What the control group of a container allows, in whole cores; None where nothing is said."""
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel's
-            quota, period = file.read().split()[:2]
+        quota, period = (root / "cpu.max").read_text().split()[:2]
         return None if quota == "max" else max(1, -(-int(quota) // int(period)))
     except (OSError, ValueError):
         pass
     try:
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", encoding="ascii") as file:  # noqa: PTH123
-            quota_us = int(file.read())
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us", encoding="ascii") as file:  # noqa: PTH123
-            return max(1, -(-quota_us // int(file.read()))) if quota_us > 0 else None
+        quota_us = int((root / "cpu/cpu.cfs_quota_us").read_text())
+        period_us = int((root / "cpu/cpu.cfs_period_us").read_text())
     except (OSError, ValueError):
         return None
+    return max(1, -(-quota_us // period_us)) if quota_us > 0 else None

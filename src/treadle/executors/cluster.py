@@ -382,12 +382,8 @@ class ClusterExecutor:
         self._stage += 1
         self._next_stage = time.monotonic() + GRACE
         keys = [job.launch.step_key for job in self._busy.values()]
-        pids = {job.pid for job in self._busy.values() if job.pid is not None} - {os.getpid()}
-        if self._site.address is None and pids and self._stage == 1:
+        if self._stage == 1 and self._kill([*self._busy.values()]):
             text = f"{keys} did not end when interrupted; sending SIGKILL to their worker processes."
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
             self._heard.append(self._note(f"{self._engine} executor: {text}"))
             return
         where = sorted({str(job.worker) for job in self._busy.values()})
@@ -397,6 +393,16 @@ class ClusterExecutor:
         )
         self._heard.append(self._note(f"{self._engine} executor: {text}"))
         self._fail_all(DagsterExecutionInterruptedError(f"{self._engine} executor: {text}"))
+
+    def _kill(self, jobs: list[_Job]) -> bool:
+        """Kill the processes of steps, where they are our own; False where there are none."""
+        pids = {job.pid for job in jobs if job.pid is not None} - {os.getpid()}
+        if self._site.address is not None or not pids:
+            return False
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        return True
 
     def _end_late(self, key: str, job: _Job) -> None:
         """A step takes too long: it is interrupted, and given up if that does not help."""
@@ -411,10 +417,16 @@ class ClusterExecutor:
             job.deadline = time.monotonic() + GRACE
             self._line.cancel([key])
             return
-        del self._busy[key]
-        text = f"step {step_key} did not end when interrupted; it may go on for a while on {job.worker}."
-        self._heard.append(self._note(f"{self._engine} executor: {text}", key=step_key))
-        self._heard.append(self._end_of_late(job, job.doom))
+        job.deadline = None
+        # of a process that has other threads nobody knows what they are at
+        is_alone = job.worker is not None and self._threads.get(job.worker) == 1
+        is_killed = is_alone and self._kill([job])
+        what = "sending SIGKILL to its worker process" if is_killed else f"it may go on for a while on {job.worker}"
+        text = f"{self._engine} executor: step {step_key} did not end when interrupted; {what}."
+        self._heard.append(self._note(text, key=step_key))
+        if not is_killed:
+            del self._busy[key]
+            self._heard.append(self._end_of_late(job, job.doom))
 
     def _end_of_late(self, job: _Job, doom: StepTimeoutError) -> DagsterEvent:
         return end_of_lost(self.place, job.launch, error_info(doom), may_retry=self._interrupt is None)
@@ -503,7 +515,7 @@ class ClusterExecutor:
             elif not job.is_told_of and now - job.since > WAITING and self._has_idle_thread():
                 job.is_told_of = True
                 text = (
-                    f'{self._engine} executor: step "{job.launch.step_key}" waits for {WAITING:g} s already for a {self._engine} worker to take it. '
+                    f'{self._engine} executor: step "{job.launch.step_key}" has waited {WAITING:g} s for a {self._engine} worker to take it. '
                     f"The cluster has {len(self._threads)} worker(s) with {self._room} thread(s): see that there are some, and "
                     f"that they have the resources that the step's tags ask for."
                 )
@@ -525,13 +537,11 @@ class ClusterExecutor:
             text = f'{self._engine} executor: the {which} was lost after step "{step_key}" had ended.'
             self._heard.append(self._note(text, info, step_key))
             return
-        self._heard.append(
-            self._note(
-                f'{self._engine} executor: the {which} was lost while it was at step "{step_key}": {error}',
-                info,
-                step_key,
-            )
-        )
+        if job.doom is not None:
+            self._heard.append(self._end_of_late(job, job.doom))
+            return
+        text = f'{self._engine} executor: the {which} was lost while it was at step "{step_key}": {error}'
+        self._heard.append(self._note(text, info, step_key))
         end = end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)
         if end.event_type_value == _FAILURE and self._interrupt is None:
             self._failures.append(info)

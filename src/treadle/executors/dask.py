@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -119,6 +120,8 @@ class DaskLine:
             self._client = client = await stack.enter_async_context(
                 _Client(at, asynchronous=True, set_as_default=False, name=_NAME, timeout=CONNECT)
             )
+            if self._kind == "local":
+                await client.register_plugin(_Shield())
             # Dask clears what it keeps under a client's name some time after the client has gone.
             client.subscribe_topic(client.id, self._take)
             self.inbox.put(Told("pulse", value=await client.nthreads()))
@@ -134,6 +137,7 @@ class DaskLine:
         while not closing.done():
             await asyncio.wait({closing}, timeout=LOOK)
             pulse = asyncio.ensure_future(client.nthreads())
+            pulse.add_done_callback(_forget)
             await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if pulse.done():
                 self.inbox.put(Told("pulse", value=pulse.result()))
@@ -182,6 +186,23 @@ class DaskLine:
             task = self._loop.create_task(self._client.cancel(futures, force=True))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Nobody may be left to ask what went wrong with it."""
+    if not task.cancelled():
+        task.exception()
+
+
+class _Shield(distributed.WorkerPlugin):  # type: ignore[misc,unused-ignore]
+    """Ctrl-C in a terminal reaches the worker processes of a local cluster too: the run's process alone is to take it."""
+
+    name = "treadle-shield"
+
+    def setup(self, worker: Any) -> None:
+        """In each worker that there is and that comes."""
+        if worker.nanny is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 async def _end_tasks() -> None:

@@ -78,7 +78,8 @@ class Shop:
         values: Mapping[str, Any] = job.input_values
         if assignment.input_values is not None:
             values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
-        config = run_config.resolve(job, run.run_config, given_inputs=values)
+        # how the run is executed is its own process's business, and may name variables of that one's environment
+        config = run_config.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
         self._instance = instance or DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
         self._find_repository = recipe.get_repository
         self._job, self._config, self._values, self._plan = job, config, values, compile_plan(job)

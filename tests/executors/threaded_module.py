@@ -1,0 +1,15 @@
+"""A module whose import starts a thread: what it makes must not be forked."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.executors.process_jobs import inc, one
+from treadle import job, multiprocess_executor
+
+threading.Thread(target=threading.Event().wait, name="of-the-module", daemon=True).start()
+
+
+@job(executor_def=multiprocess_executor)
+def threaded():
+    inc(one())
