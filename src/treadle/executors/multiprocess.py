@@ -586,7 +586,7 @@ class MultiprocessExecutor:
     def _lost(self, order: Launch, error: Exception) -> Iterator[DagsterEvent]:
         """The events of a step whose process died, or could not be had."""
         key, info = order.step_key, error_info(error)
-        text = f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}'
+        text = f'Multiprocess executor: child process for step "{key}" unexpectedly exited.'
         yield self._note(text, info, key)
         end = end_of_lost(self.place, order, info, may_retry=self._interrupt is None)
         if end.event_type_value == _FAILURE and self._interrupt is None:
@@ -596,5 +596,8 @@ class MultiprocessExecutor:
     def _ended_from_here(self, job: _Job, doom: Exception) -> Iterator[DagsterEvent]:
         """The events of a step that was ended because it went beyond a limit of its op."""
         info = error_info(doom)
-        yield self._note(f"Multiprocess executor: {doom}", info, job.launch.step_key)
+        key = job.launch.step_key
+        yield self._note(
+            f'Multiprocess executor: step "{key}" was ended, since it went beyond a limit of its op.', info, key
+        )
         yield end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)
