@@ -33,7 +33,7 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
-from treadle.executors.outside import end_of_lost, make_assignment
+from treadle.executors.outside import end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.metadata import MetadataValue
 from treadle.outcomes import Demands
@@ -394,10 +394,7 @@ class MultiprocessExecutor:
         assert demands is not None
         if job.deadline is not None and now >= job.deadline:
             if job.doom is None:
-                job.doom = StepTimeoutError(
-                    f"Step {key} has taken longer than its op's timeout of {demands.timeout:g} s, and was ended. Give it more time, "
-                    f"or see what it waits for: treadle logs {self._run.run_id} {key}."
-                )
+                job.doom = took_too_long(self._run.run_id, key, demands.timeout)
                 job.deadline = now + GRACE
                 hand.signal(signal.SIGTERM, is_for_group=True)
             else:
@@ -407,10 +404,7 @@ class MultiprocessExecutor:
         if limit is not None and job.doom is None and hand.pid is not None:
             memory = memory_of(hand.pid)
             if memory > limit:
-                job.doom = StepMemoryError(
-                    f"The process of step {key} has had {memory:,} bytes of memory, more than its op's memory_limit of {limit:,}, and "
-                    f"was killed. Give it more, or let it keep less at a time."
-                )
+                job.doom = took_too_much(key, memory, limit)
                 hand.signal(signal.SIGKILL, is_for_group=True)
 
     def _stop(self, error: BaseException) -> None:
