@@ -212,3 +212,16 @@ def test_step_that_must_not_be_begun_twice_has_failed_when_its_process_died() ->
     *_, last = driver.drive([DagsterEvent("STEP_START", "job", step_key="a")])
     assert log == ["ENGINE_EVENT", "STEP_FAILURE", "ENGINE_EVENT", "RUN_FAILURE"]
     assert "ended before the step did" in str(last.job_failure_data.first_step_failure_event.step_failure_data.error)
+
+
+def test_order_that_is_not_announced_is_committed_for_and_launched_all_the_same() -> None:
+    class Quiet(Scripted):
+        starts_in_place = False
+
+    executor = Quiet({"a#1": ["STEP_START", "STEP_SUCCESS"]})
+    driver, log = driver_of(executor, "a")
+    list(driver.drive())
+    assert log[:3] == ["RUN_START", "STEP_START", "STEP_SUCCESS"]
+    writer = driver.writer
+    assert isinstance(writer, Listing)
+    assert writer.commits[0] == 1
