@@ -5,6 +5,7 @@ And of the two that docs/executors.md builds, as they stand there.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from treadle import async_executor, dask_executor, in_process_executor, multiprocess_executor, threaded_executor
 from treadle.testing.executor_contract import ExecutorContract
+from treadle.testing.executor_jobs import make_job
 
 PAGE = Path(__file__).parents[2] / "docs" / "executors.md"
 
@@ -52,6 +54,30 @@ class TestProcessForEachStep(ExecutorContract):
 
     def make_executor(self, max_concurrent: int) -> Any:
         return multiprocess_executor.configured({"max_concurrent": max_concurrent, "isolation": "step"})
+
+
+class TestMixed(ExecutorContract):
+    """Each op of a job in another place than the one before it."""
+
+    has_processes = True
+    places: dict[str, str]
+
+    def recipe(self, name: str, folder: Path, max_concurrent: int) -> Any:
+        ops = make_job(name, str(folder), "").wiring.ops
+        crashing = ("exits", "killed", "once")
+        turn = itertools.cycle(("thread", "process", "async", "fresh_process"))
+        self.places = {path: "process" if path in crashing else next(turn) for path in ops}
+        return super().recipe(name, folder, max_concurrent)
+
+    def make_executor(self, max_concurrent: int) -> Any:
+        return multiprocess_executor.configured({"max_concurrent": max_concurrent, "op_isolation": self.places})
+
+    def test_resources_are_open_while_steps_use_them_and_closed_whatever_happens(self, tmp_path: Path) -> None:
+        with self.running(tmp_path, "sharing") as ran:
+            assert ran.result.get_failed_step_keys() == {"misuse"}
+            told = ran.traces.lines("shared")
+        assert sorted(self.places.values()) == ["async", "fresh_process", "process", "thread"]
+        assert [told.count(each) for each in ("open", "use", "close")] == [3, 4, 3], "one here, one in each process"
 
 
 @pytest.fixture(scope="class")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 import os
@@ -32,6 +33,7 @@ from treadle import (
     get_dagster_logger,
     instance_for_test,
     job,
+    mem_io_manager,
     op,
     resource,
     threaded_executor,
@@ -68,11 +70,23 @@ def messages(instance: Any, run_id: str) -> list[tuple[str | None, str]]:
     return [(e.step_key, e.user_message) for e in instance.all_logs(run_id) if e.dagster_event is None]
 
 
+def open_files() -> list[str]:
+    """What the descriptors of this process lead to, where the system tells."""
+    folder = Path("/proc/self/fd")
+    found = []
+    for path in folder.iterdir() if folder.exists() else ():
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found.append(str(path.readlink()))
+    return sorted(each for each in found if not each.endswith("/fd"))
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     streams, threads = (sys.stdout, sys.stderr), set(threading.enumerate())
     handler = signal.getsignal(signal.SIGINT)
+    files = open_files()
     yield
+    assert open_files() == files
     assert (sys.stdout, sys.stderr) == streams
     assert signal.getsignal(signal.SIGINT) is handler
     assert {thread.name for thread in set(threading.enumerate()) - threads} <= HERE.pop("left", set())
@@ -700,3 +714,66 @@ def test_steps_take_the_slots_that_their_ops_ask_for(name: str) -> None:
     with instance_for_test() as instance:
         assert run(slotted, name, instance).success
     assert max(HERE["most"]) == 2
+
+
+# -- under strain
+
+
+def strained(executor: Any) -> Any:
+    @op(out=DynamicOut())
+    def spread() -> Iterator[DynamicOutput[int]]:
+        for number in range(150):
+            yield DynamicOutput(number, f"n_{number}")
+
+    @op(retry_policy=RetryPolicy(max_retries=2, delay=0.001))
+    def odd_fails_once(context: OpExecutionContext, x: int) -> int:
+        context.log.info(f"{x}")
+        print(x)
+        if x % 2 and context.retry_number == 0:
+            raise ValueError(x)
+        return x
+
+    @op
+    async def wait(context: OpExecutionContext, x: int) -> int:
+        await asyncio.sleep(0)
+        assert OpExecutionContext.get() is context
+        print(x)
+        return x
+
+    @op
+    def add(xs: list[int]) -> int:
+        return sum(xs)
+
+    @job(executor_def=executor.configured({"max_concurrent": 16}), resource_defs={"io_manager": mem_io_manager})
+    def strains() -> None:
+        add(spread().map(odd_fails_once).map(wait).collect())
+
+    return strains
+
+
+@both
+def test_nothing_is_lost_or_mixed_however_threads_take_turns(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with instance_for_test() as instance:
+            result = run(strained, name, instance)
+            assert result.success
+            folder = Path(instance.storage_directory(), result.run_id, "compute_logs")
+            kinds: dict[str, list[str]] = {}
+            for event in result.all_events:
+                if event.step_key is not None:
+                    kinds.setdefault(event.step_key, []).append(event.event_type.name)
+            start = ["LOADED_INPUT", "STEP_INPUT"]
+            end = [*start, "STEP_OUTPUT", "HANDLED_OUTPUT", "STEP_SUCCESS"]
+            for number in range(150):
+                again = ["STEP_START", *start, "STEP_UP_FOR_RETRY", "STEP_RESTARTED"] if number % 2 else ["STEP_START"]
+                key, below = f"odd_fails_once[n_{number}]", f"wait[n_{number}]"
+                assert kinds[key] == [*again, *end]
+                assert kinds[below] == ["STEP_START", *end]
+                for each in (key_of(key, 1 + number % 2), key_of(below, 1)):
+                    assert files_of(folder, each)[0].read_text() == f"{number}\n"
+            assert len(messages(instance, result.run_id)) == 225
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(capfd.readouterr().out.splitlines()) == 375

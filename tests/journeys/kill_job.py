@@ -1,6 +1,6 @@
 """The job of the kill harness, and the program that runs it: twelve steps of every shape, each with a side effect.
 
-With KILL_JOB=everything_elsewhere in the environment its steps run in workers.
+With KILL_JOB=everything_elsewhere in the environment its steps run in workers, with everything_on_threads on threads.
 
     python kill_job.py HOME EFFECTS RUN_ID [never | event:N | commit:N | wait]
 
@@ -31,6 +31,7 @@ from treadle import (
     job,
     multiprocess_executor,
     op,
+    threaded_executor,
 )
 
 
@@ -127,6 +128,9 @@ def everything():
 
 #: the same by workers, two steps at once
 everything_elsewhere = everything.with_executor_def(multiprocess_executor.configured({"max_concurrent": 2}))
+
+#: the same on threads of the run's own process
+everything_on_threads = everything.with_executor_def(threaded_executor.configured({"max_concurrent": 3}))
 
 
 def arm(how: str, instance: DagsterInstance, run_id: str) -> None:
