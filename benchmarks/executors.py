@@ -25,6 +25,9 @@ def measure(python: str, what: str, *arguments: str, engine: str = "treadle") ->
     """One measurement in a fresh interpreter."""
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "ENGINE": engine, "PYTHONPATH": str(_HERE), "TREADLE_HOME": home}
+        # as on a user's machine: what was compiled once is not compiled again
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir(), "treadle-bench-pycache"))
         done = subprocess.run(
             [python, "-W", "ignore", str(_HERE / "executor_jobs.py"), what, *arguments],
             env=environment,

@@ -33,7 +33,7 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
-from treadle.executors.outside import end_of_lost, make_assignment
+from treadle.executors.outside import end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.metadata import MetadataValue
 from treadle.outcomes import Demands
@@ -394,10 +394,7 @@ class MultiprocessExecutor:
         assert demands is not None
         if job.deadline is not None and now >= job.deadline:
             if job.doom is None:
-                job.doom = StepTimeoutError(
-                    f"Step {key} has taken longer than its op's timeout of {demands.timeout:g} s, and was ended. Give it more time, "
-                    f"or see what it waits for: treadle logs {self._run.run_id} {key}."
-                )
+                job.doom = took_too_long(self._run.run_id, key, demands.timeout)
                 job.deadline = now + GRACE
                 hand.signal(signal.SIGTERM, is_for_group=True)
             else:
@@ -407,10 +404,7 @@ class MultiprocessExecutor:
         if limit is not None and job.doom is None and hand.pid is not None:
             memory = memory_of(hand.pid)
             if memory > limit:
-                job.doom = StepMemoryError(
-                    f"The process of step {key} has had {memory:,} bytes of memory, more than its op's memory_limit of {limit:,}, and "
-                    f"was killed. Give it more, or let it keep less at a time."
-                )
+                job.doom = took_too_much(key, memory, limit)
                 hand.signal(signal.SIGKILL, is_for_group=True)
 
     def _stop(self, error: BaseException) -> None:
@@ -586,7 +580,7 @@ class MultiprocessExecutor:
     def _lost(self, order: Launch, error: Exception) -> Iterator[DagsterEvent]:
         """The events of a step whose process died, or could not be had."""
         key, info = order.step_key, error_info(error)
-        text = f'Multiprocess executor: child process for step "{key}" unexpectedly exited: {error}'
+        text = f'Multiprocess executor: child process for step "{key}" unexpectedly exited.'
         yield self._note(text, info, key)
         end = end_of_lost(self.place, order, info, may_retry=self._interrupt is None)
         if end.event_type_value == _FAILURE and self._interrupt is None:
@@ -596,5 +590,8 @@ class MultiprocessExecutor:
     def _ended_from_here(self, job: _Job, doom: Exception) -> Iterator[DagsterEvent]:
         """The events of a step that was ended because it went beyond a limit of its op."""
         info = error_info(doom)
-        yield self._note(f"Multiprocess executor: {doom}", info, job.launch.step_key)
+        key = job.launch.step_key
+        yield self._note(
+            f'Multiprocess executor: step "{key}" was ended, since it went beyond a limit of its op.', info, key
+        )
         yield end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)

@@ -15,7 +15,12 @@ from treadle import codec
 from treadle.definitions.executors import ExecutorRequirement
 from treadle.definitions.job import JobDefinition
 from treadle.engine.workplace import Workplace
-from treadle.errors import DagsterUnmetExecutorRequirementsError, SerializableErrorInfo
+from treadle.errors import (
+    DagsterUnmetExecutorRequirementsError,
+    SerializableErrorInfo,
+    StepMemoryError,
+    StepTimeoutError,
+)
 from treadle.events import DagsterEvent, DagsterEventType
 from treadle.executors import requirements
 from treadle.executors.wire import Assignment
@@ -91,3 +96,19 @@ def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterIns
         "or run it in one: {'execution': {'config': {'in_process': {}}}}",
     )
     requirements.check(list(ExecutorRequirement), words, job, run, instance)
+
+
+def took_too_long(run_id: str, step_key: str, seconds: float | None) -> StepTimeoutError:
+    """Of a step that was ended for its op's timeout."""
+    return StepTimeoutError(
+        f"Step {step_key} has taken longer than its op's timeout of {seconds:g} s, and was ended. Give it more time, or see what it "
+        f"waits for: treadle logs {run_id} {step_key}."
+    )
+
+
+def took_too_much(step_key: str, memory: int, limit: int) -> StepMemoryError:
+    """Of a step that was killed for its op's memory limit."""
+    return StepMemoryError(
+        f"The process of step {step_key} has had {memory:,} bytes of memory, more than its op's memory_limit of {limit:,}, and was "
+        f"killed. Give it more, or let it keep less at a time."
+    )
