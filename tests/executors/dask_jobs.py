@@ -216,6 +216,15 @@ def picky():
     needs_gpu()
 
 
+@op(tags={"dagster-dask/resource_requirements": "lots"})
+def needs_lots() -> None: ...
+
+
+@job(executor_def=dask_executor)
+def greedy():
+    needs_lots()
+
+
 @op
 def waits_for_go(context, number: int) -> int:
     mark(context, "begun")
@@ -300,7 +309,7 @@ def stored_elsewhere():
 JOBS = {
     made.name: made
     for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, picky, long_chain, with_resource, printing, stored_elsewhere,
+        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, picky, greedy, long_chain, with_resource, printing, stored_elsewhere,
     )
 }  # fmt: skip
 

@@ -29,10 +29,7 @@ from treadle import (
     DagsterRunStatus,
     DagsterUnmetExecutorRequirementsError,
     build_reconstructable_job,
-    dask_executor,
     execute_job,
-    job,
-    op,
     resume_run,
 )
 from treadle.executors import cluster as executor_module
@@ -476,8 +473,8 @@ def test_workers_may_be_threads_of_the_runs_own_process(instance: DagsterInstanc
 
 
 def test_python_without_dask_says_what_to_install(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "treadle.executors.dask")
-    monkeypatch.delattr(treadle.executors, "dask")
+    monkeypatch.delitem(sys.modules, "treadle.executors.dask", raising=False)
+    monkeypatch.delattr(treadle.executors, "dask", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DagsterUnmetExecutorRequirementsError, match=r"pip install 'treadle\[dask\]'"):
         execute_job(build_reconstructable_job(JOBS, "make", ("chain",)), instance)
@@ -502,19 +499,10 @@ def test_config_is_as_users_of_dagster_dask_know_it(
 
 
 def test_tag_that_asks_for_resources_of_dask_in_no_known_way_is_refused(instance: DagsterInstance) -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match=r'op "greedy": the tag dagster-dask/resource_requirements'):
-        execute_job(build_reconstructable_job(__name__, "make_greedy"), instance, QUIET)
-
-
-def make_greedy() -> Any:
-    @op(tags={engine_module.RESOURCES_TAG: "lots"})
-    def greedy() -> None: ...
-
-    @job(executor_def=dask_executor)
-    def asking() -> None:
-        greedy()
-
-    return asking
+    refused = r'op "needs_lots": the tag dagster-dask/resource_requirements'
+    with pytest.raises(DagsterInvalidDefinitionError, match=refused):
+        execute_job(build_reconstructable_job(JOBS, "make", ("greedy",)), instance, QUIET)
+    assert instance.get_runs() == []
 
 
 # -- where workers are far ----------------------------------------------------------------------------------------------

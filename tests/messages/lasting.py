@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests import recipe_jobs
 from tests.contracts.test_store import a_run, begun, step
@@ -30,6 +31,7 @@ from treadle import (
     build_output_context,
     build_reconstructable_job,
     execute_job,
+    executors,
     graph,
     job,
     mem_io_manager,
@@ -720,6 +722,29 @@ def id_of_a_run_of_other_ops(folder: Path):
 def executor_of_processes(folder: Path):
     with DagsterInstance.ephemeral() as instance:
         execute_job(NIGHTLY, instance, {**QUIET, "execution": {"config": {"multiprocess": {}}}})
+
+
+@executions
+def executor_of_a_package_that_is_not_there(folder: Path):
+    ours = "treadle.executors.dask"
+    hidden = dict.fromkeys(("distributed", ours))
+    with lasting(folder) as instance, mock.patch.dict(sys.modules, hidden), mock.patch.dict(vars(executors)):
+        sys.modules.pop(ours)
+        vars(executors).pop("dask", None)
+        execute_job(NIGHTLY, instance, {**QUIET, "execution": {"config": {"dask": {}}}})
+
+
+@executions
+def cluster_of_a_kind_that_is_not_made(folder: Path):
+    with lasting(folder) as instance:
+        execute_job(NIGHTLY, instance, {**QUIET, "execution": {"config": {"dask": {"cluster": {"yarn": {}}}}}})
+
+
+@executions
+def resources_of_dask_that_nobody_understands(folder: Path):
+    with lasting(folder) as instance:
+        recipe = build_reconstructable_job("tests.executors.dask_jobs", "make", ("greedy",))
+        execute_job(recipe, instance, QUIET)
 
 
 # -- executing again --------------------------------------------------------------------------------------------------------
