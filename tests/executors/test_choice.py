@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from tests.executors import process_jobs
+from treadle import DagsterUnmetExecutorRequirementsError, execute_job, instance_for_test, reconstructable
 from treadle.definitions.executors import read_execution
 from treadle.executors.choice import _cores_of_group, count_cores, limit_of
 
@@ -38,3 +41,13 @@ def test_config_rules_over_the_environment_and_that_over_the_cores(monkeypatch: 
     assert limit_of(read_execution("multiprocess", {})) == 7
     assert limit_of(read_execution("multiprocess", {"max_concurrent": 0})) == 7
     assert limit_of(read_execution("multiprocess", {"max_concurrent": 3})) == 3
+
+
+def test_system_that_cannot_pass_descriptors_on_is_told_of_before_there_is_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(socket, "send_fds")
+    with instance_for_test() as instance:
+        with pytest.raises(DagsterUnmetExecutorRequirementsError, match="it needs a Unix"):
+            execute_job(reconstructable(process_jobs.chained), instance)
+        assert instance.get_runs() == []

@@ -116,6 +116,11 @@ def check_requirements(
     if execution.engine == MULTIPROCESS or is_mixed:
         from treadle.executors import outside
 
+        if not hasattr(socket, "send_fds"):
+            raise DagsterUnmetExecutorRequirementsError(
+                f'The job "{job.name}" is to run in several processes, for which this system ({sys.platform}) has no means that Treadle '
+                f"knows: it needs a Unix. Run it on threads, or in process."
+            )
         outside.check_requirements(job, run, instance, "multiprocess")
     elif execution.engine == CUSTOM:
         from treadle.executors import custom
