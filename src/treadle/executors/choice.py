@@ -6,6 +6,8 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
