@@ -21,6 +21,7 @@ from treadle import (
     op,
     resource,
 )
+from treadle.executors.crew import memory_of
 
 #: where ops of these jobs leave their traces
 TRACES = "TREADLE_TEST_TRACES"
@@ -365,3 +366,33 @@ def waits_a_while() -> int:
 @job(executor_def=multiprocess_executor)
 def outliving():
     inc(waits_a_while())
+
+
+@op
+def says_much(context: OpExecutionContext) -> int:
+    for number in range(20_000):
+        context.log.debug(f"line {number}")
+    return 1
+
+
+@job(executor_def=multiprocess_executor)
+def talkative():
+    inc(says_much())
+    inc.alias("other")(says_much.alias("says_more")())
+
+
+@op
+def gives_much(x: int) -> bytearray:
+    return bytearray(100_000_000)
+
+
+@op
+def tells_memory(x: bytearray) -> int:
+    return memory_of(os.getpid())
+
+
+@job(executor_def=multiprocess_executor.configured({"max_concurrent": 1}))
+def heavy():
+    value = one()
+    for number in range(5):
+        value = tells_memory.alias(f"memory_{number}")(gives_much.alias(f"much_{number}")(value))

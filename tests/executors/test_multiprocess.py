@@ -151,11 +151,28 @@ def test_two_steps_run_at_once(instance):
         assert result.output_for_node("left") != result.output_for_node("right")
 
 
+def test_worker_lets_go_of_values_and_maps_those_that_it_reads(instance):
+    with run(process_jobs.heavy, instance) as result:
+        memory = [result.output_for_node(f"memory_{number}") for number in range(5)]
+    assert max(memory) < 150_000_000  # of 500 MB that went through it
+
+
 def test_messages_of_a_step_are_in_the_log_with_their_tracebacks(instance):
     result = run(process_jobs.logging, instance)
     said = [entry for entry in instance.all_logs(result.run_id) if not entry.is_dagster_event]
     assert [entry.user_message for entry in said][:1] == ["a word from the worker"]
     assert {entry.step_key for entry in said} == {"logs"}
+
+
+def test_steps_that_say_more_than_a_socket_holds_lose_nothing_and_keep_its_order(instance):
+    result = run(process_jobs.talkative, instance, {"max_concurrent": 2})
+    assert result.success
+    said: dict[str, list[str]] = {}
+    for entry in instance.all_logs(result.run_id):
+        if not entry.is_dagster_event:
+            said.setdefault(entry.step_key, []).append(entry.user_message)
+    expected = [f"line {number}" for number in range(20_000)]
+    assert said == {"says_much": expected, "says_more": expected}
 
 
 # -- crashes ------------------------------------------------------------------------------------------------------------
