@@ -168,7 +168,9 @@ class MultiprocessExecutor:
         name = next(iter(method))
         try:
             preload = (method[name] or {}).get("preload_modules") or ()
-            self._crew = Crew(make_assignment(self.place, self._folder, preload), name)
+            assignment = make_assignment(self.place, self._folder, preload)
+            assignment.tells_memory = self._max_memory is not None
+            self._crew = Crew(assignment, name)
         except OSError as error:
             raise RunEnd(error) from error
         if self._crew.control is not None:

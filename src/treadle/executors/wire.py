@@ -39,6 +39,8 @@ class Assignment(msgspec.Struct, tag=True):
     input_values: bytes | None = None
     #: modules to import before any process is forked
     preload: Sequence[str] = ()
+    #: somebody wants to know how much memory a worker has after each step
+    tells_memory: bool = False
 
 
 class Order(msgspec.Struct, tag=True):

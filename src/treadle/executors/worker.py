@@ -107,6 +107,7 @@ class Worker:
         self._capture = capture
         #: what it is, for people
         self._where = where
+        self._tells_memory = shop.assignment.tells_memory
         self.place = shop.make_place(sink)
         self.place.announce = self._tell_now
         self.place.before_body = sink.flush
@@ -149,7 +150,7 @@ class Worker:
             loop, place.loop = place.loop, None
             invoke.close_event_loop(loop)
         written = self._capture.sizes() if self._capture is not None else (0, 0)
-        self._sink.send(Done(breaks, memory_of(os.getpid()), written))
+        self._sink.send(Done(breaks, memory_of(pid) if self._tells_memory else 0, written))
 
     def tell(self, event: DagsterEvent) -> None:
         """Have an event sent."""
