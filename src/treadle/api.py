@@ -33,6 +33,7 @@ def execute_in_process(
     events = list(run.events())
     if raise_on_error:
         run.raise_error()
+    run.raise_signal()
     return ExecuteInProcessResult(setup.job, run.ended_run(), events, run.place.captured or {}, instance)
 
 

@@ -186,6 +186,12 @@ class JobRun:
         if error is not None:
             raise hide_own_frames(error)
 
+    def raise_signal(self) -> None:
+        """Raise what a signal of the system has interrupted the run with: it was meant for the whole program."""
+        error = self.place.signals.signaled
+        if error is not None and self.driver.executor.interrupt is not None:
+            raise hide_own_frames(error)
+
     def ended_run(self) -> DagsterRun:
         """The run's record as it stands now."""
         return self.instance.get_run_by_id(self.setup.run.run_id) or self.setup.run
@@ -197,10 +203,14 @@ class JobRun:
 
 
 def conclude(run: JobRun, *, raise_on_error: bool, before: Sequence[DagsterEvent] = ()) -> JobExecutionResult:
-    """Drive a run to its end; gives its result, with the events before those that this process adds."""
+    """Drive a run to its end; gives its result, with the events before those that this process adds.
+
+    Raises DagsterExecutionInterruptedError after a signal of the system, whatever `raise_on_error` says.
+    """
     events = [*before, *run.events()]
     if raise_on_error:
         run.raise_error()
+    run.raise_signal()
     return run.result(events)
 
 

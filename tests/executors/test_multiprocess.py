@@ -313,16 +313,19 @@ def test_signal_to_the_run_interrupts_its_steps_and_their_cleanup_runs(instance,
         os.kill(os.getpid(), signal.SIGINT)
 
     thread, _ = in_thread(interrupt)
-    result = run(process_jobs.sleeping, instance)
+    with pytest.raises(DagsterExecutionInterruptedError, match="SIGINT"):  # it was meant for the whole program
+        run(process_jobs.sleeping, instance)
     thread.join()
+    (ended,) = instance.get_runs()
+    events = [entry.dagster_event for entry in instance.all_logs(ended.run_id) if entry.dagster_event is not None]
     assert (traces / "finally").exists()
     assert (traces / "closed").exists()
     assert not (traces / "after").exists()
-    kinds = [(event.event_type.name, event.step_key) for event in result.all_events]
+    kinds = [(event.event_type.name, event.step_key) for event in events]
     failed = kinds.index(("STEP_FAILURE", "sleeps"))
     assert ("ENGINE_EVENT", None) in kinds[failed - 2 : failed]
     assert kinds[-2:] == [("ENGINE_EVENT", None), ("RUN_FAILURE", None)]
-    assert result.all_events[-1].event_specific_data.failure_reason.value == "UNEXPECTED_TERMINATION"
+    assert events[-1].event_specific_data.failure_reason.value == "UNEXPECTED_TERMINATION"
 
 
 def test_signal_is_raised_where_errors_are(instance, traces):

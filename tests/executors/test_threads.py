@@ -558,14 +558,20 @@ def test_second_signal_gives_up_the_step_and_says_that_its_thread_goes_on() -> N
     HERE["left"] = {"treadle-step-1"}
     with instance_for_test() as instance:
         sender = interrupt(2, lambda: None)
-        result = run(stubborn, "threads", instance)
+        with pytest.raises(DagsterExecutionInterruptedError):  # it was meant for the whole program
+            run(stubborn, "threads", instance)
         sender.join()
-        failure = result.failure_data_for_node("work")
-        assert "runs on a thread, which cannot be stopped" in failure.error.message
-        assert events_of(instance, result.run_id)[-1] == (None, "RUN_FAILURE")
+        (ended,) = instance.get_runs()
+        failures = [
+            entry.dagster_event.event_specific_data
+            for entry in instance.all_logs(ended.run_id)
+            if entry.dagster_event is not None and entry.dagster_event.event_type.name == "STEP_FAILURE"
+        ]
+        assert "runs on a thread, which cannot be stopped" in failures[0].error.message
+        assert events_of(instance, ended.run_id)[-1] == (None, "RUN_FAILURE")
         HERE["gate"].set()
         time.sleep(0.2)
-        assert events_of(instance, result.run_id)[-1] == (None, "RUN_FAILURE"), "the log of a run that has ended stays"
+        assert events_of(instance, ended.run_id)[-1] == (None, "RUN_FAILURE"), "the log of a run that has ended stays"
 
 
 def test_run_that_nobody_iterates_to_its_end_waits_for_its_steps_and_closes_all() -> None:

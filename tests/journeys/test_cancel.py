@@ -192,6 +192,16 @@ def test_cancel_of_no_run_says_so(folder: Path) -> None:
     assert (code, "There is no run nothing" in err) == (2, True)
 
 
+def test_logs_prints_what_steps_on_threads_have_written(folder: Path) -> None:
+    assert treadle(folder, "run", "jobs.py:talking", "--set", "execution.config.threaded.max_concurrent=2")[0] == 0
+    assert treadle(folder, "logs", run_id(folder), "load") == (0, "loaded\n", "a warning\n")
+    assert treadle(folder, "logs", run_id(folder), "greet") == (
+        0,
+        "hello\n",
+        "",
+    )  # a sub-process knows nothing of threads
+
+
 def test_logs_prints_what_steps_have_written(folder: Path) -> None:
     assert treadle(folder, "run", "jobs.py:talking", *PROCESSES)[0] == 0
     found = run_id(folder)

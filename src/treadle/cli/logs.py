@@ -27,7 +27,7 @@ from treadle.names import nearest
 def command(run_id: str, step_key: str | None, only: str | None) -> int:
     """Print what the steps of a run have written, byte by byte, with a line before each; or what one step has.
 
-    Of a step that was tried several times it is all attempts. Steps that run in process write to the terminal alone.
+    Of a step that was tried several times it is all attempts. Steps that run in process, one after another, write to the terminal alone.
     RUN_ID may be cut short.
     """
     with open_instance() as instance:

@@ -21,13 +21,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """The signals of one run. `is_open` is True while user code runs, or the engine only waits."""
 
-    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "is_open", "pending")
+    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "is_open", "pending", "signaled")
 
     def __init__(self) -> None:
         self.is_open = False
         #: True where the second signal ends the process on the spot: whoever sends it has lost patience
         self.ends_at_second = False
         self._count = 0
+        #: of the first signal that came, if any: whoever called is to hear of it when the run has ended
+        self.signaled: DagsterExecutionInterruptedError | None = None
         #: what somebody asked for from another thread
         self._asked: DagsterExecutionInterruptedError | None = None
         #: a signal that came while nothing could be interrupted
@@ -66,6 +68,7 @@ class Interrupts:
             if self._count > 1 and self.ends_at_second:
                 os._exit(128 + number)
             error = DagsterExecutionInterruptedError(f"The run was interrupted by {signal.Signals(number).name}.")
+            self.signaled = self.signaled or error
         if self.is_open:
             self.is_open = False
             raise error

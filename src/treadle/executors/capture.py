@@ -14,12 +14,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from treadle.events import DagsterEvent
+from treadle.events import DagsterEvent, DagsterEventType
 from treadle.payloads import ComputeLogsCaptureData
 
 #: below the folder of a run's artifacts
 FOLDER = "compute_logs"
 _NAMES = ("out", "err")
+_BEGINNINGS = (DagsterEventType.STEP_START.value, DagsterEventType.STEP_RESTARTED.value)
 #: letters of a key; a file's name may have 255 bytes, and step keys are ASCII
 LONGEST = 200
 
@@ -104,11 +105,15 @@ def key_of(step_key: str, attempt: int) -> str:
 def files_by_step(folder: Path, events: Iterable[DagsterEvent]) -> dict[str, list[tuple[Path, Path]]]:
     """The files that steps of a run have written, one pair for each attempt; steps that have written none are left out."""
     owners: dict[str, str] = {}
+    attempts: dict[str, int] = {}
     for event in events:
-        data = event.event_specific_data
+        data, key = event.event_specific_data, event.step_key
         if type(data) is ComputeLogsCaptureData and len(data.step_keys) == 1:
             owners.pop(data.file_key, None)
             owners[data.file_key] = data.step_keys[0]  # the last that names a file is the one that wrote to it
+        elif key is not None and event.event_type_value in _BEGINNINGS:
+            attempts[key] = attempts.get(key, 0) + 1
+            owners[key_of(key, attempts[key])] = key
     found: dict[str, list[tuple[Path, Path]]] = {}
     for key, step_key in owners.items():
         pair = files_of(folder, key)
