@@ -13,6 +13,7 @@ import pickle
 import re
 import shutil
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -32,6 +33,8 @@ _BUFFER = struct.Struct("<QQII")
 #: larger buffers are not read through for their checksum when a value is loaded: mapping them would then cost a copy.
 #: `verify_artifact` reads them all; docs/decisions/0013 has the figures
 VERIFIED_SIZE = 1 << 26
+#: bytes of buffers from which a thread is worth its start
+_LARGE = 1 << 23
 #: length of the pickle, length of the whole file, number of buffers, version
 _FACTS = struct.Struct("<QQII")
 #: checksum, magic
@@ -123,6 +126,34 @@ class _ChecksumWriter:
         return length
 
 
+class _Checksums:
+    """The CRC-32 of each buffer, where they are large counted on a thread while they are written: both leave the interpreter
+    lock alone.
+    """
+
+    def __init__(self, buffers: list[memoryview]) -> None:
+        self._buffers = buffers
+        self.found: list[int] = []
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> _Checksums:
+        if sum(view.nbytes for view in self._buffers) >= _LARGE:
+            thread = threading.Thread(target=self._count, name="treadle-checksums", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no more threads to be had
+                thread.start()
+                self._thread = thread
+        return self
+
+    def _count(self) -> None:
+        self.found = [zlib.crc32(view) for view in self._buffers]
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._count()
+
+
 def _write(file: BinaryIO, value: Any) -> None:
     buffers: list[memoryview] = []
 
@@ -141,16 +172,17 @@ def _write(file: BinaryIO, value: Any) -> None:
         position += -position % ALIGNMENT
         places.append(position)
         position += view.nbytes
-    table = b"".join(
-        _BUFFER.pack(place, view.nbytes, view.readonly, zlib.crc32(view))
-        for place, view in zip(places, buffers, strict=True)
-    )
-    total = position + len(table) + _TRAILER_SIZE
+    total = position + len(buffers) * _BUFFER.size + _TRAILER_SIZE
     if buffers:
         _reserve(file, total)
-    for place, view in zip(places, buffers, strict=True):
-        file.write(bytes(place - file.tell()))
-        file.write(view)
+    with _Checksums(buffers) as checksums:
+        for place, view in zip(places, buffers, strict=True):
+            file.write(bytes(place - file.tell()))
+            file.write(view)
+    table = b"".join(
+        _BUFFER.pack(place, view.nbytes, view.readonly, checksum)
+        for place, view, checksum in zip(places, buffers, checksums.found, strict=True)
+    )
     facts = _FACTS.pack(writer.size, total, len(buffers), _VERSION)
     file.write(table + facts + _SEAL.pack(zlib.crc32(table + facts, writer.checksum), _MAGIC))
 
