@@ -396,3 +396,10 @@ def heavy():
     value = one()
     for number in range(5):
         value = tells_memory.alias(f"memory_{number}")(gives_much.alias(f"much_{number}")(value))
+
+
+@job(executor_def=multiprocess_executor.configured({"isolation": "step", "max_concurrent": 1}))
+def outliving_afresh():
+    value = waits_a_while()
+    for number in range(6):
+        value = inc.alias(f"inc_{number}")(value)

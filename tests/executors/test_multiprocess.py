@@ -130,14 +130,15 @@ def test_job_whose_import_starts_threads_is_not_forked_and_that_is_told(instance
     assert any("of-the-module" in (event.message or "") for event in result.all_events)
 
 
-def test_run_goes_on_when_the_process_that_forks_is_killed(instance, traces):
+@pytest.mark.parametrize("job", [process_jobs.outliving, process_jobs.outliving_afresh])
+def test_run_goes_on_when_the_process_that_forks_is_killed(instance, traces, job):
     def kill() -> None:
         wait_until((traces / "begun").exists)
         (server,) = [pid for pid, command in children().items() if "forkserver" in command]
         os.kill(server, signal.SIGKILL)
 
     thread, got = in_thread(kill)
-    result = run(process_jobs.outliving, instance)
+    result = run(job, instance)
     thread.join()
     assert got == [None]
     assert result.success

@@ -102,6 +102,8 @@ class MultiprocessExecutor:
         self._reader = codec.EventReader(self._run)
         self._selector = selectors.DefaultSelector()
         self._crew: Crew | None = None
+        #: to the fork server, as far as it is listened to
+        self._control: socket.socket | None = None
         self._orders: deque[Launch] = deque()
         self._idle: list[Hand] = []
         self._busy: dict[Hand, _Job] = {}
@@ -156,12 +158,8 @@ class MultiprocessExecutor:
         self.place.signals.install()
         pid = os.getpid()
         keys = self.place.step_keys
-        yield run_event(
-            _T.ENGINE_EVENT,
-            self._job_name,
-            self._describe(),
-            message=f"Executing steps using multiprocess executor: parent process (pid: {pid})",
-        )
+        message = f"Executing steps using multiprocess executor: parent process (pid: {pid})"
+        yield run_event(_T.ENGINE_EVENT, self._job_name, self._describe(), message=message)
         if not keys:
             return
         method = self._options.get("start_method") or {FORKSERVER: {}}
@@ -174,7 +172,8 @@ class MultiprocessExecutor:
         except OSError as error:
             raise RunEnd(error) from error
         if self._crew.control is not None:
-            self._selector.register(self._crew.control.socket, selectors.EVENT_READ)
+            self._control = self._crew.control.socket
+            self._selector.register(self._control, selectors.EVENT_READ)
 
     def _describe(self) -> EngineEventData:
         return EngineEventData(
@@ -205,12 +204,8 @@ class MultiprocessExecutor:
             yield self._note("Multiprocess executor: all child processes have ended after the run was interrupted.")
         elif not is_aborted:
             took = format_duration((time.perf_counter() - self._started) * 1000)
-            yield run_event(
-                _T.ENGINE_EVENT,
-                self._job_name,
-                self._describe(),
-                message=f"Multiprocess executor: parent process exiting after {took} (pid: {os.getpid()})",
-            )
+            message = f"Multiprocess executor: parent process exiting after {took} (pid: {os.getpid()})"
+            yield run_event(_T.ENGINE_EVENT, self._job_name, self._describe(), message=message)
 
     def _note(self, message: str, error: SerializableErrorInfo | None = None, key: str | None = None) -> DagsterEvent:
         return run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(error=error), message=message, step_key=key)
@@ -284,6 +279,7 @@ class MultiprocessExecutor:
                 self._orders.appendleft(order)
                 self._forget(hand)
                 self._crew.settle(hand)
+                self._tell_troubles()
                 continue
             self._busy[hand] = _Job(order, demands)
 
@@ -298,6 +294,7 @@ class MultiprocessExecutor:
             return None
         try:
             hand = self._crew.hire()
+            self._tell_troubles()
         except OSError as error:
             if self._busy:
                 return None  # there will be one when another is done
@@ -346,10 +343,7 @@ class MultiprocessExecutor:
         assert crew is not None
         if crew.control is None:
             return
-        control = crew.control.socket
         crew.listen()
-        if control.fileno() < 0:
-            self._selector.unregister(control)
         self._tell_troubles()
         self._bury_exited()
 
@@ -362,8 +356,11 @@ class MultiprocessExecutor:
                 self._bury(hand)
 
     def _tell_troubles(self) -> None:
-        """Degradation is loud."""
+        """Degradation is loud. What is closed is listened to no more: its number may soon be that of another socket."""
         assert self._crew is not None
+        if self._control is not None and self._crew.control is None:
+            self._selector.unregister(self._control)
+            self._control = None
         for text, info in self._crew.troubles:
             self._heard.append(self._note(f"Multiprocess executor: {text}.", info))
         self._crew.troubles.clear()
