@@ -403,3 +403,24 @@ def outliving_afresh():
     value = waits_a_while()
     for number in range(6):
         value = inc.alias(f"inc_{number}")(value)
+
+
+class SlowToPickle:
+    """A value that is still being written when its process is killed."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return int, ()
+
+
+@op(retry_policy=RetryPolicy(max_retries=1))
+def dies_while_it_stores() -> object:
+    if was_here("stored"):
+        return 1
+    trace("stored")
+    return [bytearray(10_000_000), SlowToPickle()]
+
+
+@job(executor_def=multiprocess_executor)
+def storing():
+    dies_while_it_stores()

@@ -26,6 +26,7 @@ from treadle import (
 )
 from treadle.executors import multiprocess
 from treadle.executors.capture import FOLDER, files_of
+from treadle.executors.crew import wait_for_workers
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -235,6 +236,13 @@ def test_crash_is_tried_again_by_the_policy_of_the_op(instance):
     ]
     with result:
         assert result.output_for_node("inc") == 6
+
+
+def test_process_that_is_killed_while_it_stores_a_value_leaves_no_part_of_it(instance):
+    result = run(process_jobs.storing, instance)
+    assert result.success
+    assert "STEP_UP_FOR_RETRY" in of_step(result, "dies_while_it_stores")
+    assert list(Path(instance.storage_directory()).rglob(".*.part")) == []
 
 
 def test_crash_is_not_tried_again_where_config_says_so(instance):
@@ -456,3 +464,15 @@ def test_log_tells_what_a_step_has_cost(instance):
     ]
     assert 90 < usage.cpu_ms < 2000
     assert usage.peak_memory > 10_000_000
+
+
+def test_step_is_not_begun_again_while_a_worker_of_the_killed_run_is_still_at_it():
+    code = "import sys, time\nsys.argv.append('from treadle.executors.')\ntime.sleep(0.6)  # from treadle.executors."
+    worker = subprocess.Popen([sys.executable, "-c", code])
+    reaper = threading.Thread(target=worker.wait)
+    reaper.start()
+    began = time.monotonic()
+    wait_for_workers([worker.pid, os.getpid()])
+    assert 0.3 < time.monotonic() - began < 3
+    assert worker.poll() is not None
+    reaper.join()

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from treadle.errors import SerializableErrorInfo
@@ -229,3 +229,24 @@ def memory_of(pid: int) -> int:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return 0
+
+
+#: seconds in which the workers of a run's process that was killed are gone
+_LINGERING = 3.0
+
+
+def wait_for_workers(pids: Collection[int]) -> None:
+    """Wait until none of these processes is a worker any more: of a process that was killed they end a moment later."""
+    deadline = time.monotonic() + _LINGERING
+    for pid in pids:
+        while _is_worker(pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _is_worker(pid: int) -> bool:
+    """Whether a process of this number is one of those that this module starts; False where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - a file of the kernel's
+            return b"from treadle.executors." in file.read()
+    except OSError:
+        return False

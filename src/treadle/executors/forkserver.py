@@ -43,6 +43,7 @@ def main(descriptor: int) -> None:
 def _load(assignment: Assignment) -> tuple[Shop | None, Ready]:
     problem = None
     shop = None
+    gc.disable()  # loading makes no garbage worth the search
     try:
         for name in assignment.preload:
             importlib.import_module(name)
@@ -53,8 +54,8 @@ def _load(assignment: Assignment) -> tuple[Shop | None, Ready]:
     obstacle = None
     if others:
         obstacle = f"importing the job has started {len(others)} thread(s) ({', '.join(others[:5])})"
-    gc.collect()
     gc.freeze()  # what is loaded stays shared with the workers
+    gc.enable()
     return shop, Ready(problem, obstacle)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from treadle import codec
+from treadle.definitions.artifacts import sweep
 from treadle.definitions.executors import Execution
 from treadle.engine.driver import BEGINNINGS, RunEnd
 from treadle.engine.workplace import Stamp, Workplace
@@ -32,7 +33,7 @@ from treadle.errors import (
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
-from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
+from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of, wait_for_workers
 from treadle.executors.outside import end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.metadata import MetadataValue
@@ -112,6 +113,8 @@ class MultiprocessExecutor:
         self._steps_done: dict[Hand, int] = {}
         self._heard: deque[DagsterEvent | Said] = deque()
         self._failures: list[SerializableErrorInfo] = []
+        #: a worker was lost, or ended from here
+        self._has_lost = False
         #: the driver was told that there is no room, and waits for it
         self._is_awaited = False
         self._interrupt: BaseException | None = None
@@ -156,6 +159,7 @@ class MultiprocessExecutor:
         """Start the process that starts the workers."""
         self._started = time.perf_counter()
         self.place.signals.install()
+        wait_for_workers(self.place.former_pids)  # no step is to be begun again while it is still at work
         pid = os.getpid()
         keys = self.place.step_keys
         message = f"Executing steps using multiprocess executor: parent process (pid: {pid})"
@@ -200,6 +204,8 @@ class MultiprocessExecutor:
         with contextlib.suppress(OSError):
             self._folder.rmdir()  # no step has said anything
         self._selector.close()
+        if self._has_lost or keys or self.place.former_pids:
+            sweep(self._folder.parent)  # whoever was killed may have been writing a value
         if self._interrupt is not None:
             yield self._note("Multiprocess executor: all child processes have ended after the run was interrupted.")
         elif not is_aborted:
@@ -409,11 +415,8 @@ class MultiprocessExecutor:
     def _stop(self, error: BaseException) -> None:
         self._interrupt = error
         keys = [job.launch.step_key for job in self._busy.values()]
-        self._heard.append(
-            self._note(
-                f"Multiprocess executor: received termination signal - forwarding to active child processes: {keys}."
-            )
-        )
+        told = f"received termination signal - forwarding to active child processes: {keys}."
+        self._heard.append(self._note(f"Multiprocess executor: {told}"))
         self._go_to_stage(1)
 
     def _go_to_stage(self, stage: int) -> None:
@@ -426,11 +429,8 @@ class MultiprocessExecutor:
         number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[min(stage, 3) - 1]
         keys = [job.launch.step_key for job in self._busy.values()]
         if stage > 1 and keys:
-            self._heard.append(
-                self._note(
-                    f"Multiprocess executor: {keys} did not end in {GRACE:g} s; sending {number.name} to all of it."
-                )
-            )
+            told = f"{keys} did not end in {GRACE:g} s; sending {number.name} to all of it."
+            self._heard.append(self._note(f"Multiprocess executor: {told}"))
         for hand in self._busy:
             hand.signal(number, is_for_group=stage > 1)
 
@@ -562,6 +562,7 @@ class MultiprocessExecutor:
         job = self._busy.pop(hand, None)
         if job is None:
             return
+        self._has_lost = True
         error = ChildProcessCrashException(hand.pid, code)
         if job.file_key is not None:
             self._show(job)
