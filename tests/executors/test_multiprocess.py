@@ -372,10 +372,13 @@ def test_step_that_will_not_end_is_killed_with_all_that_it_has_started(instance,
     assert not is_there(int((traces / "begun").read_text()))
 
 
-def test_all_processes_are_gone_when_that_of_the_run_is_killed(instance, traces):
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_all_processes_are_gone_when_that_of_the_run_is_killed(instance, traces, method):
+    config = {"execution": {"config": {"start_method": {method: {}}}}}
     code = (
         "from treadle import *\nfrom tests.executors import process_jobs\n"
-        f"execute_job(reconstructable(process_jobs.stubborn), DagsterInstance.from_config({instance.root_directory!r}))"
+        f"home = DagsterInstance.from_config({instance.root_directory!r})\n"
+        f"execute_job(reconstructable(process_jobs.stubborn), home, {config!r})"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=Path.cwd(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -51,6 +51,22 @@ class Hand:
             (os.killpg if is_for_group else os.kill)(self.pid, number)
 
 
+#: reads numbers of processes that are there, and with a minus of those that are gone; when its input ends, because whoever
+#: wrote them was killed, it kills those that are left with all that they have started
+_GUARD = """
+import os, signal, sys
+there = set()
+for line in sys.stdin:
+    number = int(line)
+    (there.add if number > 0 else there.discard)(abs(number))
+for pid in there:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
 class Crew:
     """Starts workers of one run, and knows how each ended."""
 
@@ -60,6 +76,8 @@ class Crew:
         self._server: subprocess.Popen[bytes] | None = None
         #: to the fork server, if there is one
         self.control: Channel | None = None
+        #: sees to workers that were started without a fork server
+        self._guard: subprocess.Popen[bytes] | None = None
         self._hands: dict[int, Hand] = {}
         self._count = 0
         #: exit codes that came before anybody asked
@@ -91,10 +109,24 @@ class Crew:
                 self._lose_server()
         if self.control is None:
             hand = Hand(self._count, channel, _start("treadle.executors.worker", theirs))
+            self._watch(hand)
             channel.send(self._assignment)
         theirs.close()
         self._hands[hand.number] = hand
         return hand
+
+    def _watch(self, hand: Hand) -> None:
+        """Have a worker and all that it starts killed when this process is."""
+        if self._guard is None:
+            command = [sys.executable, "-I", "-S", "-c", _GUARD]
+            self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._tell_guard(hand.pid)
+
+    def _tell_guard(self, number: int | None) -> None:
+        if self._guard is not None and self._guard.stdin is not None and number is not None:
+            with contextlib.suppress(OSError):
+                self._guard.stdin.write(f"{number}\n".encode())
+                self._guard.stdin.flush()
 
     def listen(self) -> None:
         """Take what the fork server has to say; for a control channel that can be read."""
@@ -146,15 +178,16 @@ class Crew:
         """How a worker ended whose channel is closed, or is about to be; waits a moment for it, then kills it."""
         deadline = time.monotonic() + _PATIENCE
         is_killed = False
+        if hand.process is not None:
+            hand.exit_code = _wait(hand.process, _PATIENCE)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(hand.process.pid, signal.SIGKILL)
+            self._tell_guard(-hand.process.pid)
         while hand.exit_code is None:
-            if hand.process is not None:
-                hand.exit_code = _wait(hand.process, _PATIENCE)
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(hand.process.pid, signal.SIGKILL)
-            elif self.control is None:
+            if self.control is None:
                 hand.signal(signal.SIGKILL, is_for_group=True)  # nobody else does, now that the fork server is gone
                 break
-            elif self._can_listen(max(0.0, deadline - time.monotonic())):
+            if self._can_listen(max(0.0, deadline - time.monotonic())):
                 self.listen()
             elif is_killed:
                 break
@@ -185,8 +218,13 @@ class Crew:
         if self.control is not None:
             self.control.close()
             self.control = None
-        if server is not None:
-            _wait(server, _PATIENCE)
+        guard, self._guard = self._guard, None
+        if guard is not None and guard.stdin is not None:
+            with contextlib.suppress(OSError):
+                guard.stdin.close()
+        for process in (server, guard):
+            if process is not None:
+                _wait(process, _PATIENCE)
 
 
 def _start(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
