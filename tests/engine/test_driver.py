@@ -225,3 +225,18 @@ def test_order_that_is_not_announced_is_committed_for_and_launched_all_the_same(
     writer = driver.writer
     assert isinstance(writer, Listing)
     assert writer.commits[0] == 1
+
+
+def test_interrupt_that_is_a_wish_to_cancel_is_logged_so_and_the_run_ends_canceled() -> None:
+    class Interrupted(Scripted):
+        def next_event(self, timeout: float | None) -> DagsterEvent | None:
+            event = super().next_event(timeout)
+            self.interrupt = KeyboardInterrupt()
+            return event
+
+    driver, log = driver_of(Interrupted({"a#1": ["STEP_START", "STEP_FAILURE"], "b#1": []}), "a", "b")
+    driver.cancels_at_interrupt = True
+    list(driver.drive())
+    assert log[:3] == ["RUN_START", "STEP_START", "RUN_CANCELING"]
+    assert log.count("RUN_CANCELING") == 1
+    assert log[-1] == "RUN_CANCELED"
