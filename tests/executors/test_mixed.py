@@ -5,27 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.executors import mixed_jobs
-from tests.executors.process_jobs import TRACES
-from treadle import DagsterInvalidConfigError, execute_job, instance_for_test, job, op, reconstructable
+from treadle import DagsterInvalidConfigError, execute_job, job, op, reconstructable
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-@pytest.fixture(autouse=True)
-def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(TRACES, str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def instance():
-    with instance_for_test() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("traces")
 
 
 def run(a_job, instance, **options):

@@ -21,8 +21,9 @@ from treadle.engine.interrupts import Interrupts
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.logs import DagsterLogManager, RunLog
+from treadle.metadata import MetadataValue
 from treadle.names import split_step_key
-from treadle.payloads import Payload, StepOutputHandle
+from treadle.payloads import EngineEventData, Payload, StepOutputHandle
 from treadle.plan.model import Plan
 
 _START = DagsterEventType.STEP_START.value
@@ -102,6 +103,12 @@ class Workplace:
         if self.step_keys == self.plan.step_keys:
             return job.required_resource_keys
         return job.resource_keys_of({split_step_key(key)[0] for key in self.step_keys})
+
+    def describe(self) -> EngineEventData:
+        """This process and the steps of the run, for the events with which an executor begins and ends."""
+        return EngineEventData(
+            {"pid": MetadataValue.text(str(os.getpid())), "step_keys": MetadataValue.text(str(self.step_keys))}
+        )
 
     @property
     def unbounded_steps(self) -> list[str]:

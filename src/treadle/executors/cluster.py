@@ -20,9 +20,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from treadle import codec
 from treadle.engine.driver import BEGINNINGS, RunEnd
-from treadle.engine.workplace import Stamp, Workplace
+from treadle.engine.workplace import Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
@@ -35,10 +34,8 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors import guest
 from treadle.executors.capture import FOLDER
-from treadle.executors.outside import end_of_lost, make_assignment
+from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment
 from treadle.executors.wire import Assignment, Broken, Done, Event, Order, Said, from_wire
-from treadle.metadata import MetadataValue
-from treadle.payloads import EngineEventData
 from treadle.plan.model import Launch
 from treadle.runs import DagsterRunStatus
 
@@ -141,62 +138,29 @@ class _Job:
         self.doom: StepTimeoutError | None = None
 
 
-class ClusterExecutor:
+class ClusterExecutor(OutsideExecutor):
     """Steps as tasks of another engine."""
 
     def __init__(self, place: Workplace, limit: int | None, site: Site) -> None:
-        self.place = place
-        self._run = place.facts.run
-        self._job_name = self._run.job_name
+        in_workers = f"{site.engine} execution errors occurred in worker processes"
+        super().__init__(place, (in_workers, f'Submitting "{{}}" to {site.engine}.'))
         #: how many steps may be with the engine at once; None for as many as the cluster has threads
         self._limit = limit
         self._site = site
         self._engine = site.engine
         self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id)
-        self._reader = codec.EventReader(self._run)
         self._line: Line | None = None
         #: address of the scheduler, once it has answered
         self._scheduler: str | None = None
         #: worker -> how many steps it takes at once
         self._threads: Mapping[str, int] = {}
         self._busy: dict[str, _Job] = {}
-        self._heard: deque[DagsterEvent | Said] = deque()
-        self._failures: list[SerializableErrorInfo] = []
-        self._is_awaited = False
-        self._interrupt: BaseException | None = None
         #: why there is no cluster, or none any more
         self._down: BaseException | None = None
         self._stage = 0
         self._next_stage = 0.0
         self._next_look = 0.0
         self._started = 0.0
-
-    # -- what the driver asks
-
-    @property
-    def starts_in_place(self) -> bool:
-        """False: a step starts when the engine has a thread for it."""
-        return False
-
-    @property
-    def interrupt(self) -> BaseException | None:
-        """What interrupted the run: somebody, or the loss of the scheduler."""
-        return self._interrupt
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What makes the run fail, besides its steps: workers that were lost, or could not open resources."""
-        if not self._failures:
-            return None
-        shown = "\n\n".join(info.to_string() for info in self._failures)
-        return DagsterSubprocessError(
-            f"During {self._engine} execution errors occurred in worker processes:\n{shown}",
-            subprocess_error_infos=self._failures,
-        )
-
-    def stamp(self, path: str, step_key: str) -> Stamp:
-        """What marks the events of a step that does not run, or whose process is gone."""
-        return self.place.stamp(path, step_key)
 
     # -- before the first step and after the last
 
@@ -219,7 +183,7 @@ class ClusterExecutor:
         yield run_event(
             _T.ENGINE_EVENT,
             self._job_name,
-            self._describe(),
+            self.place.describe(),
             message=f"Executing steps using {self._engine} executor: parent process (pid: {os.getpid()}), {what}",
         )
         steps = self.place.plan.steps.values()
@@ -247,11 +211,6 @@ class ClusterExecutor:
             f"is there: {{'cluster': {{'existing': {{'address': ...}}}}}}."
         )
 
-    def _describe(self) -> EngineEventData:
-        return EngineEventData(
-            {"pid": MetadataValue.text(str(os.getpid())), "step_keys": MetadataValue.text(str(self.place.step_keys))}
-        )
-
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Let go of the cluster; one that was made for the run ends, with what still runs there."""
         self.place.signals.restore()
@@ -266,12 +225,9 @@ class ClusterExecutor:
             yield run_event(
                 _T.ENGINE_EVENT,
                 self._job_name,
-                self._describe(),
+                self.place.describe(),
                 message=f"{self._engine} executor: parent process exiting after {took} (pid: {os.getpid()})",
             )
-
-    def _note(self, message: str, error: SerializableErrorInfo | None = None, key: str | None = None) -> DagsterEvent:
-        return run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(error=error), message=message, step_key=key)
 
     # -- steps
 
@@ -285,16 +241,6 @@ class ClusterExecutor:
         has_room = not self._heard and self._interrupt is None and len(self._busy) + count < limit
         self._is_awaited = not has_room
         return has_room
-
-    def announce(self, order: Launch) -> DagsterEvent:
-        """The engine is about to get the step."""
-        return run_event(
-            _T.STEP_WORKER_STARTING,
-            self._job_name,
-            EngineEventData(marker_start="step_process_start"),
-            message=f'Submitting "{order.step_key}" to {self._engine}.',
-            step_key=order.step_key,
-        )
 
     def launch(self, order: Launch) -> None:
         """Give a step to the engine."""

@@ -17,16 +17,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from treadle import codec
 from treadle.definitions.artifacts import sweep
 from treadle.definitions.executors import Execution
 from treadle.engine.driver import BEGINNINGS, RunEnd
-from treadle.engine.workplace import Stamp, Workplace
+from treadle.engine.workplace import Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
-    DagsterSubprocessError,
-    SerializableErrorInfo,
     StepMemoryError,
     StepTimeoutError,
     error_info,
@@ -34,11 +31,10 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of, wait_for_workers
-from treadle.executors.outside import end_of_lost, make_assignment, took_too_long, took_too_much
+from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
-from treadle.metadata import MetadataValue
 from treadle.outcomes import Demands
-from treadle.payloads import EngineEventData, ErrorSource, StepFailureData
+from treadle.payloads import ErrorSource, StepFailureData
 from treadle.plan.model import Launch
 from treadle.runs import DagsterRunStatus
 
@@ -81,17 +77,16 @@ class _Job:
         self.file_key: str | None = None
 
 
-class MultiprocessExecutor:
+class MultiprocessExecutor(OutsideExecutor):
     """Steps in worker processes."""
 
     def __init__(
         self, place: Workplace, execution: Execution, limit: int, places: Mapping[str, str] = NO_PLACES
     ) -> None:
-        self.place = place
+        in_children = "multiprocess execution errors occurred in child processes"
+        super().__init__(place, (in_children, 'Launching subprocess for "{}".'))
         #: by path of an op: `process` or `fresh_process`, where it is not as config has it for all
         self._places = places
-        self._run = place.facts.run
-        self._job_name = self._run.job_name
         self._limit = limit
         self._options = execution.options
         self._is_fresh = self._options.get("isolation") == "step"
@@ -100,7 +95,6 @@ class MultiprocessExecutor:
         self._max_idle: float | None = self._options.get("worker_idle_timeout")
         self._idle_since: dict[Hand, float] = {}
         self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id, FOLDER)
-        self._reader = codec.EventReader(self._run)
         self._selector = selectors.DefaultSelector()
         self._crew: Crew | None = None
         #: to the fork server, as far as it is listened to
@@ -111,13 +105,8 @@ class MultiprocessExecutor:
         #: told to end, and not gone yet
         self._leaving: set[Hand] = set()
         self._steps_done: dict[Hand, int] = {}
-        self._heard: deque[DagsterEvent | Said] = deque()
-        self._failures: list[SerializableErrorInfo] = []
         #: a worker was lost, or ended from here
         self._has_lost = False
-        #: the driver was told that there is no room, and waits for it
-        self._is_awaited = False
-        self._interrupt: BaseException | None = None
         #: somebody wants `next_event` to come back
         self._is_rung = False
         #: how far the cancelling of what runs has gone, and when it goes further
@@ -125,33 +114,6 @@ class MultiprocessExecutor:
         self._next_stage = 0.0
         self._next_look = 0.0
         self._started = 0.0
-
-    # -- what the driver asks
-
-    @property
-    def starts_in_place(self) -> bool:
-        """False: a worker starts a step as soon as it has the order."""
-        return False
-
-    @property
-    def interrupt(self) -> BaseException | None:
-        """What interrupted the run."""
-        return self._interrupt
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What makes the run fail, besides its steps: workers that died, or could not open resources."""
-        if not self._failures:
-            return None
-        shown = "\n\n".join(info.to_string() for info in self._failures)
-        return DagsterSubprocessError(
-            f"During multiprocess execution errors occurred in child processes:\n{shown}",
-            subprocess_error_infos=self._failures,
-        )
-
-    def stamp(self, path: str, step_key: str) -> Stamp:
-        """What marks the events of a step that does not run, or whose process is gone."""
-        return self.place.stamp(path, step_key)
 
     # -- before the first step and after the last
 
@@ -163,7 +125,7 @@ class MultiprocessExecutor:
         pid = os.getpid()
         keys = self.place.step_keys
         message = f"Executing steps using multiprocess executor: parent process (pid: {pid})"
-        yield run_event(_T.ENGINE_EVENT, self._job_name, self._describe(), message=message)
+        yield run_event(_T.ENGINE_EVENT, self._job_name, self.place.describe(), message=message)
         if not keys:
             return
         method = self._options.get("start_method") or {FORKSERVER: {}}
@@ -178,11 +140,6 @@ class MultiprocessExecutor:
         if self._crew.control is not None:
             self._control = self._crew.control.socket
             self._selector.register(self._control, selectors.EVENT_READ)
-
-    def _describe(self) -> EngineEventData:
-        return EngineEventData(
-            {"pid": MetadataValue.text(str(os.getpid())), "step_keys": MetadataValue.text(str(self.place.step_keys))}
-        )
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """End every worker. What is still at work is killed."""
@@ -211,10 +168,7 @@ class MultiprocessExecutor:
         elif not is_aborted:
             took = format_duration((time.perf_counter() - self._started) * 1000)
             message = f"Multiprocess executor: parent process exiting after {took} (pid: {os.getpid()})"
-            yield run_event(_T.ENGINE_EVENT, self._job_name, self._describe(), message=message)
-
-    def _note(self, message: str, error: SerializableErrorInfo | None = None, key: str | None = None) -> DagsterEvent:
-        return run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(error=error), message=message, step_key=key)
+            yield run_event(_T.ENGINE_EVENT, self._job_name, self.place.describe(), message=message)
 
     # -- steps
 
@@ -223,16 +177,6 @@ class MultiprocessExecutor:
         has_room = not self._heard and len(self._busy) + len(self._orders) + count < self._limit
         self._is_awaited = not has_room
         return has_room
-
-    def announce(self, order: Launch) -> DagsterEvent:
-        """A worker is about to get the step."""
-        return run_event(
-            _T.STEP_WORKER_STARTING,
-            self._job_name,
-            EngineEventData(marker_start="step_process_start"),
-            message=f'Launching subprocess for "{order.step_key}".',
-            step_key=order.step_key,
-        )
 
     def launch(self, order: Launch) -> None:
         """Give a step to a worker as soon as one is free."""

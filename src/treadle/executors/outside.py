@@ -7,6 +7,7 @@ gone. The executors of those kinds call it; nothing here knows how they reach th
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,79 @@ from typing import Any
 from treadle import codec
 from treadle.definitions.executors import ExecutorRequirement
 from treadle.definitions.job import JobDefinition
-from treadle.engine.workplace import Workplace
+from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import (
+    DagsterSubprocessError,
     DagsterUnmetExecutorRequirementsError,
     SerializableErrorInfo,
     StepMemoryError,
     StepTimeoutError,
 )
-from treadle.events import DagsterEvent, DagsterEventType
+from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors import requirements
-from treadle.executors.wire import Assignment
+from treadle.executors.wire import Assignment, Said
 from treadle.instance import DagsterInstance
 from treadle.outcomes import retry_delay
-from treadle.payloads import ErrorSource, StepFailureData, StepRetryData
+from treadle.payloads import EngineEventData, ErrorSource, StepFailureData, StepRetryData
 from treadle.plan.model import Launch
 from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRun, DagsterRunStatus
+
+
+class OutsideExecutor:
+    """What executors answer alike whose steps run in other processes; derived classes say how those are reached.
+
+    `words` are: in what errors of the processes come about, and how the log tells that a step is given out.
+    """
+
+    def __init__(self, place: Workplace, words: tuple[str, str]) -> None:
+        self.place = place
+        self._run = place.facts.run
+        self._job_name = self._run.job_name
+        self._where, self._announcement = words
+        self._reader = codec.EventReader(self._run)
+        #: what the processes told, and what is told of them
+        self._heard: deque[DagsterEvent | Said] = deque()
+        self._failures: list[SerializableErrorInfo] = []
+        #: the driver was told that there is no room, and waits for it
+        self._is_awaited = False
+        self._interrupt: BaseException | None = None
+
+    @property
+    def starts_in_place(self) -> bool:
+        """False: a step starts as soon as another process has it."""
+        return False
+
+    @property
+    def interrupt(self) -> BaseException | None:
+        """What interrupted the run."""
+        return self._interrupt
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What makes the run fail, besides its steps: processes that died, or could not open resources."""
+        if not self._failures:
+            return None
+        shown = "\n\n".join(info.to_string() for info in self._failures)
+        return DagsterSubprocessError(f"During {self._where}:\n{shown}", subprocess_error_infos=self._failures)
+
+    def stamp(self, path: str, step_key: str) -> Stamp:
+        """What marks the events of a step that does not run, or whose process is gone."""
+        return self.place.stamp(path, step_key)
+
+    def announce(self, order: Launch) -> DagsterEvent:
+        """Another process is about to get the step."""
+        return run_event(
+            DagsterEventType.STEP_WORKER_STARTING,
+            self._job_name,
+            EngineEventData(marker_start="step_process_start"),
+            message=self._announcement.format(order.step_key),
+            step_key=order.step_key,
+        )
+
+    def _note(self, message: str, error: SerializableErrorInfo | None = None, key: str | None = None) -> DagsterEvent:
+        data = EngineEventData(error=error)
+        return run_event(DagsterEventType.ENGINE_EVENT, self._job_name, data, message=message, step_key=key)
 
 
 def make_assignment(place: Workplace, folder: Path, preload: Sequence[str] = ()) -> Assignment:

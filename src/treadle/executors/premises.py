@@ -17,7 +17,6 @@ from treadle.engine.resources import StepResources
 from treadle.engine.workplace import Workplace
 from treadle.errors import TreadleExecutorWarning
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
-from treadle.metadata import MetadataValue
 from treadle.payloads import ComputeLogsCaptureData, EngineEventData
 
 _T = DagsterEventType
@@ -42,7 +41,10 @@ class Premises:
         pid = os.getpid()
         keys = self.place.step_keys
         yield run_event(
-            _T.ENGINE_EVENT, self._job_name, self._describe(pid), message=f"Executing steps {self._where} (pid: {pid})"
+            _T.ENGINE_EVENT,
+            self._job_name,
+            self.place.describe(),
+            message=f"Executing steps {self._where} (pid: {pid})",
         )
         unbounded = self.place.unbounded_steps
         if unbounded:
@@ -59,10 +61,6 @@ class Premises:
                 raise RunEnd(error) from error
         yield run_event(_T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys))
 
-    def _describe(self, pid: int) -> EngineEventData:
-        keys = self.place.step_keys
-        return EngineEventData({"pid": MetadataValue.text(str(pid)), "step_keys": MetadataValue.text(str(keys))})
-
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Give the signals back, and close what was opened. An aborted run says nothing of its steps' end."""
         self.place.signals.restore()
@@ -76,6 +74,6 @@ class Premises:
             yield run_event(
                 _T.ENGINE_EVENT,
                 self._job_name,
-                self._describe(pid),
+                self.place.describe(),
                 message=f"Finished steps {self._where} (pid: {pid}) in {took}",
             )
