@@ -135,9 +135,8 @@ class Attempt:
         yield ending
         if self.bench.hooks and ending.event_type_value != _UP_FOR_RETRY:
             yield from self._run_hooks(error)
-        self.facts.announce = (
-            None  # leads back here: the values of the attempt go with it, not with the next collection
-        )
+        # It leads back here: the values of the attempt are to go with it, not with the next collection.
+        self.facts.announce = None
 
     # -- inputs
 
