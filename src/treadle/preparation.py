@@ -141,7 +141,6 @@ class JobRun:
             self.place.captured = None
         if run.step_keys_to_execute is not None:
             self.place.step_keys = list(run.step_keys_to_execute)
-        self.place.former_pids = frozenset(event.pid for event in resumed if event.pid is not None)
         executor = make_executor(execution, self.place)
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
         self.driver.cancels_at_interrupt = conduct.cancels_at_interrupt

@@ -25,6 +25,7 @@ from treadle.errors import (
     ParameterCheckError,
 )
 from treadle.events import DagsterEvent
+from treadle.executors import presence
 from treadle.instance import DagsterInstance
 from treadle.introspect import MISSING
 from treadle.job_results import JobExecutionResult
@@ -147,11 +148,19 @@ def prepare(
         else:
             resumed = before
         _check_values(setup, resumed)
-        sweep(Path(instance.storage_directory(), run_id))
+        _clear_up(Path(instance.storage_directory(), run_id))
         return Resumption(JobRun(setup, instance, conduct, writer, resumed), before)
     except BaseException:
         writer.close()
         raise
+
+
+def _clear_up(folder: Path) -> None:
+    """Wait for the children of the run's process that died: what was under way is not to be begun again while they are
+    still at it. Then delete what they have left half written.
+    """
+    is_free = presence.wait_until_free(folder)
+    sweep(folder, is_deserted=is_free)
 
 
 def _find(instance: DagsterInstance, run_id: str) -> DagsterRun:

@@ -324,6 +324,23 @@ def test_sweep_leaves_what_living_processes_write(tmp_path: Path) -> None:
     assert all(path.exists() for path in (mine, parent, other))
 
 
+def test_sweep_takes_what_a_process_began_that_is_dead_and_was_not_waited_for(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.read() == b""  # it has ended, or is about to
+    time.sleep(0.1)
+    part = tmp_path / f".value.{child.pid}-00ff.part"
+    part.write_bytes(b"")
+    assert sweep(tmp_path) == 1
+    child.wait()
+    child.stdout.close()
+
+
+def test_sweep_of_a_folder_that_is_deserted_takes_all(tmp_path: Path) -> None:
+    (tmp_path / f".value.{os.getppid()}-00ff.part").write_bytes(b"")
+    assert sweep(tmp_path, is_deserted=True) == 1
+
+
 def test_collect_deletes_the_values_of_runs_that_are_gone_and_nothing_else(tmp_path: Path) -> None:
     kept, gone = make_run_id(), make_run_id()
     for name in (kept, gone, "files", "not-a-run"):

@@ -22,9 +22,8 @@ from treadle import (
     execute_job,
     reconstructable,
 )
-from treadle.executors import multiprocess
+from treadle.executors import multiprocess, presence
 from treadle.executors.capture import FOLDER, files_of
-from treadle.executors.crew import wait_for_workers
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -458,13 +457,15 @@ def test_log_tells_what_a_step_has_cost(instance):
     assert usage.peak_memory > 10_000_000
 
 
-def test_step_is_not_begun_again_while_a_worker_of_the_killed_run_is_still_at_it():
-    code = "import sys, time\nsys.argv.append('from treadle.executors.')\ntime.sleep(0.6)  # from treadle.executors."
-    worker = subprocess.Popen([sys.executable, "-c", code])
-    reaper = threading.Thread(target=worker.wait)
-    reaper.start()
+def test_presence_is_held_until_the_last_process_is_gone_though_nobody_waits_for_it(tmp_path):
+    folder = tmp_path / "run"
+    assert presence.wait_until_free(folder), "a run without a folder has no processes"
+    descriptor = presence.hold(folder)
+    assert descriptor is not None
+    assert not presence.wait_until_free(folder, 0.05)
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.6)"], pass_fds=[descriptor])
+    os.close(descriptor)
     began = time.monotonic()
-    wait_for_workers([worker.pid, os.getpid()])
-    assert not is_there(worker.pid)
+    assert presence.wait_until_free(folder)
     assert 0.3 < time.monotonic() - began < 3
-    reaper.join()
+    worker.wait()

@@ -65,8 +65,6 @@ class Workplace:
         self.before_body: Callable[[], None] | None = None
         #: what counts as used by a step, see `usage`; None where it cannot be told
         self.usage_scope: str | None = usage.PROCESS
-        #: of a run that goes on: the processes that were at work for it before
-        self.former_pids: frozenset[int] = frozenset()
         #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
         self.loop: Any = None
         run = facts.run

@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from treadle.errors import SerializableErrorInfo
+from treadle.executors import presence
 from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Ready, Stop
 
 FORKSERVER, SPAWN = "forkserver", "spawn"
@@ -86,12 +88,14 @@ class Crew:
         self.ready: Ready | None = None
         #: why workers are not forked, though they were to be; told once
         self.troubles: list[tuple[str, SerializableErrorInfo | None]] = []
+        #: what all processes of the crew hold as long as they are there
+        self._presence = presence.hold(Path(assignment.capture_folder).parent)
         if self.method == FORKSERVER:
             self._start_server()
 
     def _start_server(self) -> None:
         ours, theirs = socket.socketpair()
-        self._server = _start("treadle.executors.forkserver", theirs)
+        self._server = self._start("treadle.executors.forkserver", theirs)
         theirs.close()
         self.control = Channel(ours, is_worker=False)
         self.control.send(self._assignment)
@@ -108,7 +112,7 @@ class Crew:
             except OSError:  # the fork server is gone, and we have not heard of it yet
                 self._lose_server()
         if self.control is None:
-            hand = Hand(self._count, channel, _start("treadle.executors.worker", theirs))
+            hand = Hand(self._count, channel, self._start("treadle.executors.worker", theirs))
             self._watch(hand)
             channel.send(self._assignment)
         theirs.close()
@@ -225,16 +229,19 @@ class Crew:
         for process in (server, guard):
             if process is not None:
                 _wait(process, _PATIENCE)
+        if self._presence is not None:
+            os.close(self._presence)
+            self._presence = None
 
-
-def _start(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """A new interpreter that runs `main` of a module with its end of a socket, from where this one finds its modules."""
-    code = (
-        f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; sys.argv[:] = {sys.argv[:1]!r}; "
-        f"from {module} import main; main({theirs.fileno()})"
-    )
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=(theirs.fileno(),))
+    def _start(self, module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        """A new interpreter that runs `main` of a module with its end of a socket, from where this one finds its modules."""
+        inherited = [each for each in (theirs.fileno(), self._presence) if each is not None]
+        code = (
+            f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; sys.argv[:] = {sys.argv[:1]!r}; "
+            f"from {module} import main; main(*{inherited})"
+        )
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
@@ -267,24 +274,3 @@ def memory_of(pid: int) -> int:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return 0
-
-
-#: seconds in which the workers of a run's process that was killed are gone
-_LINGERING = 3.0
-
-
-def wait_for_workers(pids: Collection[int]) -> None:
-    """Wait until none of these processes is a worker any more: of a process that was killed they end a moment later."""
-    deadline = time.monotonic() + _LINGERING
-    for pid in pids:
-        while _is_worker(pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-
-def _is_worker(pid: int) -> bool:
-    """Whether a process of this number is one of those that this module starts; False where the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - a file of the kernel's
-            return b"from treadle.executors." in file.read()
-    except OSError:
-        return False

@@ -18,11 +18,12 @@ import threading
 
 from treadle.errors import error_info
 from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Ready
-from treadle.executors.worker import Shop, settle_in, work
+from treadle.executors.worker import Shop, keep_to_oneself, settle_in, work
 
 
-def main(descriptor: int) -> None:
-    """Serve the process at the other end of a socket until it is closed."""
+def main(descriptor: int, presence: int | None = None) -> None:
+    """Serve the process at the other end of a socket until it is closed. `presence` is a descriptor to be held, see there."""
+    keep_to_oneself(descriptor, presence)
     control = socket.socket(fileno=descriptor)
     channel = Channel(control, is_worker=True)
     # While the job is loaded that ends it; later the socket tells, so that the workers are killed first.

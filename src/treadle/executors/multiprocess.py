@@ -30,7 +30,7 @@ from treadle.errors import (
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
-from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of, wait_for_workers
+from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
 from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.outcomes import Demands
@@ -121,7 +121,6 @@ class MultiprocessExecutor(OutsideExecutor):
         """Start the process that starts the workers."""
         self._started = time.perf_counter()
         self.place.signals.install()
-        wait_for_workers(self.place.former_pids)  # no step is to be begun again while it is still at work
         pid = os.getpid()
         keys = self.place.step_keys
         message = f"Executing steps using multiprocess executor: parent process (pid: {pid})"
@@ -160,8 +159,9 @@ class MultiprocessExecutor(OutsideExecutor):
                 discard(self._folder, key)
         with contextlib.suppress(OSError):
             self._folder.rmdir()  # no step has said anything
+            self._folder.parent.rmdir()  # nor stored anything
         self._selector.close()
-        if self._has_lost or keys or self.place.former_pids:
+        if self._has_lost or keys:
             sweep(self._folder.parent)  # whoever was killed may have been writing a value
         if self._interrupt is not None:
             yield self._note("Multiprocess executor: all child processes have ended after the run was interrupted.")

@@ -206,8 +206,16 @@ def _die_with_parent(farewell: signal.Signals) -> None:
         os._exit(1)
 
 
-def main(descriptor: int) -> None:
-    """A worker that was started as a program of its own."""
+def keep_to_oneself(*descriptors: int | None) -> None:
+    """Let no program that is started from here have these descriptors, though this one was started with them."""
+    for descriptor in descriptors:
+        if descriptor is not None:
+            os.set_inheritable(descriptor, False)
+
+
+def main(descriptor: int, presence: int | None = None) -> None:
+    """A worker that was started as a program of its own. `presence` is a descriptor to be held, see there."""
+    keep_to_oneself(descriptor, presence)
     channel = Channel(socket.socket(fileno=descriptor), is_worker=True)
     settle_in()
     assignment = channel.receive()

@@ -1,0 +1,70 @@
+"""Whether processes of a run are still at work, told by the kernel: all of them hold a lock, which goes with the last one.
+
+The run's process takes the lock on the run's folder and its children inherit it. When that process is killed they are gone
+a moment later, and whoever goes on with the run waits for that moment: no step begins again while it is still at work, and
+nobody is left who writes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+#: seconds in which all children of a process that was killed are gone
+LINGERING = 3.0
+_LOOK = 0.01
+
+
+def hold(folder: Path) -> int | None:
+    """Take the lock of a run, to be held together with whoever inherits the descriptor that this gives; make the folder.
+
+    None where the file system has no such locks.
+    """
+    if sys.platform == "win32":
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
+
+
+def wait_until_free(folder: Path, seconds: float = LINGERING) -> bool:
+    """Wait until nobody holds the lock of a run; False where somebody still does after that time, or nobody can tell."""
+    if sys.platform == "win32":
+        return False
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    deadline = time.monotonic() + seconds
+    try:
+        while not _is_free(descriptor):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
