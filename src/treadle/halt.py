@@ -36,6 +36,8 @@ class Halt:
     has_looked = False
     #: what it awaits was cancelled for this
     is_heard = False
+    #: the body of its op has come to its end: what is left is to store what that gave
+    is_over = False
     #: cancels what is awaited at the moment, from any thread
     wake: Callable[[], object] | None = None
 
@@ -91,6 +93,7 @@ class Halt:
         """The body of its op has come to its end: raise where that took too long, and count the time no more."""
         self.check_late()
         self.deadline = math.inf
+        self.is_over = True
 
 
 #: of code that no run has a hold on

@@ -342,24 +342,23 @@ class Executor:
         soonest = math.inf
         for attempt in sorted(self._running, key=lambda each: each.launch.step_key):
             halt = attempt.halt
+            if halt.is_over:
+                continue  # it only stores what it gave
+            if halt.reason is None:
+                # one that has not begun yet takes its time from then on
+                due = halt.deadline + SLACK if halt.deadline != math.inf else max(attempt.due, now + SLACK)
+                if now < due or not halt.is_asked:
+                    soonest = min(soonest, due)
+                    continue
             if attempt.asked_at is None:
-                if halt.reason is None and now < attempt.due:
-                    soonest = min(soonest, attempt.due)
-                    continue
-                if not halt.is_asked:  # it began later than it was launched, or its body has come to its end
-                    if halt.deadline != math.inf or attempt.steps is None:
-                        attempt.due = max(now, halt.deadline if halt.deadline != math.inf else now) + SLACK
-                        soonest = min(soonest, attempt.due)
-                    continue
                 attempt.asked_at = now
                 if halt.is_late:
                     self._heard.append(tell_late(self.place, attempt.launch, halt))
-            if not attempt.is_told:
-                if now >= attempt.asked_at + GRACE:
-                    attempt.is_told = True
-                    self._heard.append(tell_deaf(self.place, attempt.launch, halt, self._holder(attempt)))
-                else:
-                    soonest = min(soonest, attempt.asked_at + GRACE)
+            if now < attempt.asked_at + GRACE:
+                soonest = min(soonest, attempt.asked_at + GRACE)
+            elif not attempt.is_told:
+                attempt.is_told = True
+                self._heard.append(tell_deaf(self.place, attempt.launch, halt, self._holder(attempt)))
         self._next_reminder = soonest
 
     def _holder(self, attempt: Attempt) -> str | None:
