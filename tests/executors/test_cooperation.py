@@ -33,7 +33,7 @@ from treadle import (
     resource,
     threaded_executor,
 )
-from treadle.executors import beside
+from treadle.executors import beside, lateness
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 EXECUTORS = {
@@ -417,6 +417,39 @@ def test_tag_of_a_node_promises_too(tmp_path: Path) -> None:
     with instance_for_test() as instance:
         result = run(tagged, "threads", tmp_path, instance)
         assert result.failure_data_for_node("looks").error.cls_name == "StepTimeoutError"
+
+
+def tardy(folder: Path) -> Any:
+    @op(timeout=0.1)
+    async def computes() -> int:
+        wait_for(folder / "told")
+        return 1
+
+    @graph
+    def all_of_it() -> None:
+        computes()
+
+    return all_of_it.to_job()
+
+
+@here
+def test_async_op_that_takes_too_long_and_does_not_await_is_told_of(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "GRACE", 0.2)
+    monkeypatch.setattr(lateness, "GRACE", 0.2)
+    run_id = "6d0f0f6e-0000-4000-8000-00000000000e"
+
+    def listen(entry: Any) -> None:
+        if "It holds up its event loop" in entry.user_message:
+            (tmp_path / "told").touch()
+
+    with instance_for_test() as instance:
+        instance.add_event_listener(run_id, listen)
+        result = run(tardy, where, tmp_path, instance, run_id=run_id)
+        assert result.failure_data_for_node("computes").error.cls_name == "StepTimeoutError"
+        assert len(notes(result, "computes")) == 1
+    assert (tmp_path / "told").exists()
 
 
 # -- when the run is canceled

@@ -28,7 +28,7 @@ from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors import streams
 from treadle.executors.capture import FOLDER, key_of
-from treadle.executors.lateness import GRACE, SLACK, run_here, tell_deaf, tell_late
+from treadle.executors.lateness import GRACE, SLACK, is_unheeding, run_here, tell_deaf, tell_late
 from treadle.executors.premises import Premises
 from treadle.halt import Halt
 from treadle.instance import DagsterInstance
@@ -352,7 +352,7 @@ class Executor:
                     continue
             if attempt.asked_at is None:
                 attempt.asked_at = now
-                if halt.is_late:
+                if halt.is_late and is_unheeding(self.place, attempt.launch, halt):
                     self._heard.append(tell_late(self.place, attempt.launch, halt))
             if now < attempt.asked_at + GRACE:
                 soonest = min(soonest, attempt.asked_at + GRACE)
@@ -363,7 +363,8 @@ class Executor:
 
     def _holder(self, attempt: Attempt) -> str | None:
         """The key of the step that keeps the loop on which this one is awaited from cancelling it; None where there is none."""
-        return None
+        is_alone = attempt.halt.wake is not None and not attempt.halt.is_heard  # on a loop of its own
+        return attempt.launch.step_key if is_alone else None
 
     def _take_signal(self) -> BaseException | None:
         signals = self.place.signals

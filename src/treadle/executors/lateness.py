@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+from treadle import introspect
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Workplace
 from treadle.errors import error_info
@@ -17,7 +18,7 @@ from treadle.halt import Halt
 from treadle.payloads import EngineEventData
 from treadle.plan.model import Launch
 
-#: seconds that an attempt has to end after it has taken too long, before that is told: most look often
+#: seconds that an attempt has to look after it has taken too long, before it is told that it does not
 SLACK = 0.2
 #: seconds after which it is told, once more, that an attempt goes on which was asked to stop
 GRACE = 5.0
@@ -31,39 +32,42 @@ def run_here(place: Workplace, order: Launch) -> Iterator[DagsterEvent]:
 
 
 def _watched(place: Workplace, order: Launch, steps: Iterator[DagsterEvent], seconds: float) -> Iterator[DagsterEvent]:
-    """Nobody else looks at the clock while user code has this thread: a timer does, for this attempt alone."""
+    """Nobody else looks at the clock while user code has this thread: another one does, for this attempt alone."""
     yield next(steps)
-    halt = place.signals.halt
+    halt, announce = place.signals.halt, place.announce
     assert halt is not None
-    announce = place.announce
+    is_over = threading.Event()
 
-    def tell() -> None:
-        # still at its body: neither has it stopped, nor has it come to its end
-        if announce is not None and halt.is_late:
+    def watch() -> None:
+        if announce is None or is_over.wait(seconds + SLACK) or not halt.is_late:
+            return
+        if is_unheeding(place, order, halt):
             announce(tell_late(place, order, halt))
+        if not is_over.wait(GRACE):
+            is_held = halt.wake is not None and not halt.is_heard
+            announce(tell_deaf(place, order, halt, order.step_key if is_held else None))
 
-    timer = threading.Timer(seconds + SLACK, tell)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, name="treadle-watch", daemon=True).start()
     try:
         yield from steps
     finally:
-        timer.cancel()
+        is_over.set()
+
+
+def is_unheeding(place: Workplace, order: Launch, halt: Halt) -> bool:
+    """Whether the attempt could not so much as know that it is to stop: it has not looked once, nor does it await."""
+    is_async = introspect.is_async(place.job.wiring.ops[order.path].definition.compute_fn)
+    return not (halt.has_looked or is_async)
 
 
 def tell_late(place: Workplace, order: Launch, halt: Halt) -> DagsterEvent:
-    """That an attempt goes on which has taken too long."""
-    key, error = order.step_key, halt.error()
-    seconds = place.timeout_of(order.path)
-    text = f'Step "{key}" has taken longer than its op\'s timeout of {seconds:g} s'
-    if halt.has_looked or halt.wake is not None or halt.is_heard:
-        text += ", and was asked to stop."
-    else:
-        text += (
-            ", and has not looked once whether it is to stop (context.check_cancelled()), though its op is cooperative. A thread "
-            "cannot be stopped: the attempt goes on until its body comes back, and has failed then, whatever it gives."
-        )
-    return _note(place, key, text, error)
+    """That an attempt goes on which has taken too long, and does not look."""
+    text = (
+        f'Step "{order.step_key}" has taken longer than its op\'s timeout of {place.timeout_of(order.path):g} s, and has not looked '
+        f"once whether it is to stop (context.check_cancelled()), though its op is cooperative. A thread cannot be stopped: the "
+        f"attempt goes on until its body comes back, and has failed then, whatever it gives."
+    )
+    return _note(place, order.step_key, text, halt.error())
 
 
 def tell_deaf(place: Workplace, order: Launch, halt: Halt, holder: str | None) -> DagsterEvent:

@@ -99,6 +99,6 @@ class ThreadedExecutor(Executor):
 
     def _holder(self, attempt: Attempt) -> str | None:
         if self._loop is None or not attempt.is_async or attempt.halt.is_heard:
-            return None
+            return super()._holder(attempt)
         task = asyncio.current_task(self._loop.loop)
         return task.get_name() if task is not None else "(unknown)"
