@@ -12,7 +12,7 @@ import pytest
 from treadle import DagsterEvent, Executor, InitExecutorContext, executor
 from treadle.testing import executor_jobs
 from treadle.testing.executor_contract import ExecutorContract
-from treadle.testing.executor_jobs import Traces
+from treadle.testing.traces import Traces
 
 
 class Kept(Executor):

@@ -27,7 +27,8 @@ from treadle.recipes import build_reconstructable_job
 from treadle.resumption import resume_run
 from treadle.runs import make_run_id
 from treadle.testing import executor_program
-from treadle.testing.executor_jobs import EXECUTORS, Traces
+from treadle.testing.executor_jobs import EXECUTORS
+from treadle.testing.traces import Traces
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -22,6 +22,7 @@ from treadle.definitions.op import op
 from treadle.definitions.ports import DynamicOut, In, Out
 from treadle.definitions.resources import resource
 from treadle.outcomes import AssetMaterialization, DynamicOutput, Output, RetryPolicy, RetryRequested
+from treadle.testing.traces import Traces
 from treadle.types import Nothing
 
 #: what jobs run on in the process that drives the run; elsewhere nobody asks
@@ -36,31 +37,6 @@ def make_job(name: str, folder: str, token: str) -> JobDefinition:
 
 #: seconds that steps take which are to be ended sooner
 LONG = 20.0
-
-
-class Traces:
-    """What steps tell each other, and the tests, by files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def leave(self, name: str, text: str = "") -> None:
-        """Add a line to the file of this name; lines of several processes do not mix."""
-        with Path(self.folder, name).open("ab", buffering=0) as file:
-            file.write(f"{text}\n".encode())
-
-    def lines(self, name: str) -> list[str]:
-        """What was left there."""
-        path = Path(self.folder, name)
-        return path.read_text().splitlines() if path.exists() else []
-
-    def wait_for(self, name: str, seconds: float = 20) -> None:
-        """Wait until another step has left something."""
-        end = time.monotonic() + seconds
-        while not self.lines(name):
-            if time.monotonic() > end:
-                raise TimeoutError(f"nobody has left {name} in {seconds:g} s")
-            time.sleep(0.005)
 
 
 # -- values and their order
