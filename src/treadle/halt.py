@@ -86,13 +86,14 @@ class Halt:
 
     def check_late(self) -> None:
         """Raise StepTimeoutError where it has taken too long, whatever has become of it."""
-        if self.deadline != math.inf and self.is_late:
+        if self.is_late:
             raise self.error()
 
     def finish(self) -> None:
         """The body of its op has come to its end: raise where that took too long, and count the time no more."""
-        self.check_late()
-        self.deadline = math.inf
+        if self.deadline != math.inf:
+            self.check_late()
+            self.deadline = math.inf
         self.is_over = True
 
 

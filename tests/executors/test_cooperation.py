@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from treadle import (
+    DagsterExecutionInterruptedError,
     DagsterRunStatus,
     In,
     Nothing,
@@ -528,6 +531,39 @@ def test_async_step_of_such_a_run_cleans_up_before_its_resources_are_closed(wher
         canceler.join()
         assert instance.get_run_by_id(result.run_id).status is DagsterRunStatus.CANCELED
         assert result.failure_data_for_node("waits").error.cls_name == "DagsterExecutionInterruptedError"
+    assert (tmp_path / "story").read_text().split() == ["cleaned", "closed"]
+
+
+def interrupting(folder: Path) -> Any:
+    @resource
+    def shared(context: Any) -> Iterator[Any]:
+        yield context.event_loop
+        _add(folder, "closed")
+
+    @op(required_resource_keys={"shared"}, out={"one": _required(), "two": _required()})
+    async def streams() -> AsyncIterator[Any]:
+        try:
+            yield Output(1, "one")
+            threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            await asyncio.sleep(60)
+            yield Output(2, "two")
+        finally:
+            await asyncio.sleep(0.01)
+            _add(folder, "cleaned")
+
+    @graph
+    def all_of_it() -> None:
+        streams()
+
+    return all_of_it.to_job(resource_defs={"shared": shared})
+
+
+@here
+def test_async_step_that_a_signal_interrupts_cleans_up_before_its_resources_are_closed(
+    where: str, tmp_path: Path
+) -> None:
+    with instance_for_test() as instance, pytest.raises(DagsterExecutionInterruptedError, match="SIGINT"):
+        run(interrupting, where, tmp_path, instance)
     assert (tmp_path / "story").read_text().split() == ["cleaned", "closed"]
 
 

@@ -271,9 +271,10 @@ class Bench:
         definition = op.definition
         self.op = op
         self.config = place.config.ops.get(op.path)
-        self.policy = place.plan.steps[op.path].retry_policy
+        step = place.plan.steps[op.path]
+        self.policy = step.retry_policy
         #: seconds after which an attempt is asked to stop
-        self.timeout = place.timeout_of(op.path)
+        self.timeout = place.timeout_of(op.path) if step.demands is not None else None
         hooks = job.hook_defs | op.hooks if op.hooks else job.hook_defs
         self.hooks = sorted(hooks, key=lambda hook: hook.name) if hooks else ()
         #: the resources that the op's code may see
