@@ -586,7 +586,7 @@ def reading():
 
 
 def python(folder: Path, code: str, *arguments: str) -> str:
-    """The last line that a program prints on stderr."""
+    """The last line that a program prints on stderr, but for a line of its own that stands below a warning."""
     if not arguments:
         (folder / "script.py").write_text(code)
         arguments = ("script.py",)
@@ -598,7 +598,7 @@ def python(folder: Path, code: str, *arguments: str) -> str:
         env={**os.environ, "TREADLE_HOME": str(folder / "home")},
         check=False,
     )
-    return done.stderr.strip().splitlines()[-1]
+    return [line for line in done.stderr.splitlines() if line and not line.startswith(" ")][-1]
 
 
 @recipes
