@@ -1297,6 +1297,25 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker would take this for leave to import any name
 
+    class _NoSuchName(AttributeError):
+        """Worded when somebody reads it: `from treadle import recipes`, of a module that is not loaded yet, comes here first
+        and throws this away.
+        """
+
+        __module__, __qualname__ = "builtins", "AttributeError"
+
+        def __reduce__(self) -> tuple[type, tuple[str]]:
+            return AttributeError, (str(self),)
+
+        def __str__(self) -> str:
+            from difflib import get_close_matches
+
+            from treadle import later
+
+            (name,) = self.args
+            near = get_close_matches(name, [*__all__, *later.NAMES], n=1)
+            return f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
     def __getattr__(name: str) -> _AnyObject:
         if name == "__version__":
             from importlib.metadata import version
@@ -1310,12 +1329,7 @@ if not TYPE_CHECKING:  # a type checker would take this for leave to import any 
             module = "treadle.later"
             later = import_module(module)
             if name not in later.NAMES:
-                from difflib import get_close_matches
-
-                near = get_close_matches(name, [*__all__, *later.NAMES], n=1)
-                raise AttributeError(
-                    f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
-                )
+                raise _NoSuchName(name)
         value = globals()[name] = getattr(import_module(module), target)
         return value
 

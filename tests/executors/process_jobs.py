@@ -21,7 +21,7 @@ from treadle import (
     op,
     resource,
 )
-from treadle.executors.crew import memory_of
+from treadle.engine.usage import memory_of
 
 #: where ops of these jobs leave their traces
 TRACES = "TREADLE_TEST_TRACES"

@@ -236,8 +236,9 @@ class Crew:
     def _start(self, module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
         """A new interpreter that runs `main` of a module with its end of a socket, from where this one finds its modules."""
         inherited = [each for each in (theirs.fileno(), self._presence) if each is not None]
+        # importing makes no garbage worth the search: `main` has it searched for again when what it needs is there
         code = (
-            f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; sys.argv[:] = {sys.argv[:1]!r}; "
+            f"import gc, sys; gc.disable(); sys.path[:] = {[str(entry) for entry in sys.path]!r}; sys.argv[:] = {sys.argv[:1]!r}; "
             f"from {module} import main; main(*{inherited})"
         )
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -262,15 +263,3 @@ def describe_exit(code: int | None) -> str:
         return f"signal {-code}, {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-
-
-def memory_of(pid: int) -> int:
-    """Bytes of memory that a process has; 0 where the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0

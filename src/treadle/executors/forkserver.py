@@ -44,7 +44,6 @@ def main(descriptor: int, presence: int | None = None) -> None:
 def _load(assignment: Assignment) -> tuple[Shop | None, Ready]:
     problem = None
     shop = None
-    gc.disable()  # loading makes no garbage worth the search
     try:
         for name in assignment.preload:
             importlib.import_module(name)

@@ -20,6 +20,7 @@ from pathlib import Path
 from treadle.definitions.artifacts import sweep
 from treadle.definitions.executors import Execution
 from treadle.engine.driver import BEGINNINGS, RunEnd
+from treadle.engine.usage import memory_of
 from treadle.engine.workplace import Workplace
 from treadle.errors import (
     ChildProcessCrashException,
@@ -30,7 +31,7 @@ from treadle.errors import (
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
-from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
+from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit
 from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.outcomes import Demands

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -122,8 +123,13 @@ ToWorker = Assignment | Order | Fork | Stop
 ToParent = Event | Said | Done | Broken | Ready | Forked | Exited
 
 _encode = msgspec.msgpack.Encoder(enc_hook=repr).encode
-_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
-_to_parent = msgspec.msgpack.Decoder(ToParent).decode
+
+
+@cache
+def _decoder(is_worker: bool) -> Callable[[bytes], Any]:
+    """Reads what comes out at one end. Made where it is needed: no process needs both."""
+    return msgspec.msgpack.Decoder(ToWorker if is_worker else ToParent).decode
+
 
 _HEADER = struct.Struct("<I")
 #: bytes that are read at once
@@ -135,7 +141,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket, *, is_worker: bool) -> None:
         self.socket = sock
-        self._decode: Any = _to_worker if is_worker else _to_parent
+        self._decode = _decoder(is_worker)
         self._received = bytearray()
         self._waiting: list[bytes] = []
         #: descriptors that came with messages, in order

@@ -6,6 +6,7 @@ drives the run; that one alone writes the log. It decides nothing. As a process 
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -22,11 +23,11 @@ from treadle.contexts import RunFacts
 from treadle.definitions import invoke, run_config
 from treadle.engine.resources import StepResources
 from treadle.engine.step import run_step
+from treadle.engine.usage import memory_of
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors.capture import Capture
-from treadle.executors.crew import memory_of
 from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, ToParent, to_wire
 from treadle.instance import DagsterInstance, InstanceRef
 from treadle.logs import RunLog
@@ -215,6 +216,7 @@ def keep_to_oneself(*descriptors: int | None) -> None:
 
 def main(descriptor: int, presence: int | None = None) -> None:
     """A worker that was started as a program of its own. `presence` is a descriptor to be held, see there."""
+    gc.enable()
     keep_to_oneself(descriptor, presence)
     channel = Channel(socket.socket(fileno=descriptor), is_worker=True)
     settle_in()
