@@ -1302,8 +1302,6 @@ if not TYPE_CHECKING:  # a type checker would take this for leave to import any 
         and throws this away.
         """
 
-        __module__, __qualname__ = "builtins", "AttributeError"
-
         def __reduce__(self) -> tuple[type, tuple[str]]:
             return AttributeError, (str(self),)
 
@@ -1315,6 +1313,9 @@ if not TYPE_CHECKING:  # a type checker would take this for leave to import any 
             (name,) = self.args
             near = get_close_matches(name, [*__all__, *later.NAMES], n=1)
             return f"module 'treadle' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+    # to whom sees it, it is what it stands for
+    _NoSuchName.__module__, _NoSuchName.__name__, _NoSuchName.__qualname__ = "builtins", *["AttributeError"] * 2
 
     def __getattr__(name: str) -> _AnyObject:
         if name == "__version__":

@@ -21,9 +21,9 @@ from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Re
 from treadle.executors.worker import Shop, keep_to_oneself, settle_in, work
 
 
-def main(descriptor: int, presence: int | None = None) -> None:
-    """Serve the process at the other end of a socket until it is closed. `presence` is a descriptor to be held, see there."""
-    keep_to_oneself(descriptor, presence)
+def main(descriptor: int) -> None:
+    """Serve the process at the other end of a socket until it is closed."""
+    keep_to_oneself(descriptor)
     control = socket.socket(fileno=descriptor)
     channel = Channel(control, is_worker=True)
     # While the job is loaded that ends it; later the socket tells, so that the workers are killed first.
@@ -31,6 +31,8 @@ def main(descriptor: int, presence: int | None = None) -> None:
     assignment = channel.receive()
     if not isinstance(assignment, Assignment):
         return
+    if assignment.brings_presence:
+        keep_to_oneself(channel.descriptors.pop(0))  # held for as long as this process and its workers are there
     shop, ready = _load(assignment)
     channel.send(ready)
     server = _Server(channel, assignment, shop)

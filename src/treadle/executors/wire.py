@@ -42,6 +42,8 @@ class Assignment(msgspec.Struct, tag=True):
     preload: Sequence[str] = ()
     #: somebody wants to know how much memory a worker has after each step
     tells_memory: bool = False
+    #: a descriptor comes with it, to be held as long as the process is there; see `presence`
+    brings_presence: bool = False
 
 
 class Order(msgspec.Struct, tag=True):
@@ -132,6 +134,8 @@ def _decoder(is_worker: bool) -> Callable[[bytes], Any]:
 
 
 _HEADER = struct.Struct("<I")
+#: descriptors that come are for no program that is started from here
+_KEEP_TO_ONESELF = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 #: bytes that are read at once
 _CHUNK = 1 << 18
 
@@ -166,7 +170,9 @@ class Channel:
     def send_with(self, message: ToWorker, descriptor: int) -> None:
         """Send a message with a descriptor of this process."""
         body = _encode(message)
-        socket.send_fds(self.socket, [_HEADER.pack(len(body)) + body], [descriptor])
+        framed = _HEADER.pack(len(body)) + body
+        sent = socket.send_fds(self.socket, [framed], [descriptor])
+        self.socket.sendall(framed[sent:])
 
     def receive(self) -> Any:
         """The next message, whenever it comes; None when the other end is closed."""
@@ -188,7 +194,7 @@ class Channel:
     def _read(self, flags: int = 0) -> bool:
         try:
             # not recv_fds of the standard library, which does not pass the flags on
-            data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * 4), flags)
+            data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * 4), flags | _KEEP_TO_ONESELF)
         except BlockingIOError:
             return True  # somebody has read it meanwhile
         except ConnectionError:

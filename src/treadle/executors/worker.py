@@ -187,7 +187,8 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
 
 def settle_in(farewell: signal.Signals = signal.SIGKILL) -> None:
     """Make this process one that no signal of a terminal reaches, and that gets one when its parent is gone."""
-    os.setsid()
+    if os.getsid(0) != os.getpid():  # else it was started so
+        os.setsid()
     _die_with_parent(farewell)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
