@@ -129,13 +129,13 @@ class DagsterInstance:
         return DagsterInstance._open(Path(config_dir))
 
     @staticmethod
-    def from_ref(instance_ref: InstanceRef) -> DagsterInstance:
-        """The instance that a reference leads to, from any process."""
-        return DagsterInstance._open(Path(instance_ref.home), instance_ref.overrides)
+    def from_ref(instance_ref: InstanceRef, own: Settings | None = None) -> DagsterInstance:
+        """The instance that a reference leads to, from any process; `own` is its settings, where they are known already."""
+        return DagsterInstance._open(Path(instance_ref.home), instance_ref.overrides, own)
 
     @staticmethod
-    def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
-        own = settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
+    def _open(home: Path, overrides: Mapping[str, Any] | None = None, known: Settings | None = None) -> DagsterInstance:
+        own = known or settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
         try:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:

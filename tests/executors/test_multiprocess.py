@@ -98,6 +98,19 @@ def test_job_whose_import_starts_threads_is_not_forked_and_that_is_told(instance
     assert any("of-the-module" in (event.message or "") for event in result.all_events)
 
 
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_workers_have_the_settings_that_the_run_has_though_they_would_read_others(method, monkeypatch, tmp_path):
+    monkeypatch.setenv("TREADLE_RETENTION_MAX_STEP_LOG", "12345")
+    monkeypatch.setenv("TREADLE_ARTIFACTS_DIR", str(tmp_path / "values"))
+    with DagsterInstance.local_temp() as instance:
+        monkeypatch.delenv("TREADLE_RETENTION_MAX_STEP_LOG")
+        monkeypatch.delenv("TREADLE_ARTIFACTS_DIR")
+        with run(process_jobs.knowing_settings, instance, {"start_method": {method: {}}}) as result:
+            told = result.output_for_node("tell_settings")
+    origin = "TREADLE_RETENTION_MAX_STEP_LOG in the environment"
+    assert told == (12345, origin, str(tmp_path / "values"))
+
+
 @pytest.mark.parametrize("job", [process_jobs.outliving, process_jobs.outliving_afresh])
 def test_run_goes_on_when_the_process_that_forks_is_killed(instance, traces, job):
     def kill() -> None:

@@ -251,6 +251,7 @@ class Crew:
             self.settle(hand)
         server, self._server = self._server, None
         if self.control is not None:
+            self._let_server_end()
             self.control.close()
             self.control = None
         guard, self._guard = self._guard, None
@@ -261,6 +262,15 @@ class Crew:
             if process is not None:
                 _wait(process, _PATIENCE)
         self._let_go()
+
+    def _let_server_end(self) -> None:
+        """Say that no more is to come, and wait for its end of the socket to be closed, which is when it ends."""
+        assert self.control is not None
+        with contextlib.suppress(OSError):
+            self.control.socket.shutdown(socket.SHUT_WR)
+        deadline, is_open = time.monotonic() + _PATIENCE, True
+        while is_open and self._can_listen(max(0.0, deadline - time.monotonic())):
+            _, is_open = self.control.drain()
 
     def _let_go(self) -> None:
         if self._presence is not None:

@@ -94,22 +94,24 @@ class _Server:
                     return
 
     def _obey(self, messages: list[object]) -> None:
+        """Fork the workers that are asked for, and tell of all at once: who hears it has a processor that they can do with."""
         for message in messages:
             if isinstance(message, Fork):
                 self._fork(message.number, self._channel.descriptors.pop(0))
+        self._channel.flush()
 
     def _fork(self, number: int, descriptor: int) -> None:
         try:
             pid = os.fork()
         except OSError as error:
             os.close(descriptor)
-            self._channel.send(Forked(number, None, str(error)))
+            self._channel.put(Forked(number, None, str(error)))
             return
         if pid == 0:
             self._become_worker(descriptor)
         os.close(descriptor)
         self._workers.add(pid)
-        self._channel.send(Forked(number, pid))
+        self._channel.put(Forked(number, pid))
 
     def _become_worker(self, descriptor: int) -> None:
         code = 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import selectors
 import signal
 import socket
@@ -141,6 +142,7 @@ class MultiprocessExecutor(OutsideExecutor):
             preload = (method[name] or {}).get("preload_modules") or ()
             assignment = make_assignment(self.place, self._folder, preload)
             assignment.tells_memory = self._max_memory is not None
+            assignment.settings = pickle.dumps(self.place.facts.instance.settings)
             self._crew = Crew(assignment, name, self._server)
             self._server = None
         except OSError as error:

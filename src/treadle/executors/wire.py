@@ -42,6 +42,8 @@ class Assignment(msgspec.Struct, tag=True):
     preload: Sequence[str] = ()
     #: somebody wants to know how much memory a worker has after each step
     tells_memory: bool = False
+    #: the instance's settings as the run's process has read them, pickled; None where they are read anew
+    settings: bytes | None = None
     #: a descriptor comes with it, to be held as long as the process is there; see `presence`
     brings_presence: bool = False
 

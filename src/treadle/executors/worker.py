@@ -81,7 +81,7 @@ class Shop:
             values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
         # how the run is executed is its own process's business, and may name variables of that one's environment
         config = run_config.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
-        self._instance = instance or DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
+        self._instance = instance or _instance_of(assignment)
         self._find_repository = recipe.get_repository
         self._job, self._config, self._values, self._plan = job, config, values, compile_plan(job)
 
@@ -97,6 +97,13 @@ class Shop:
         place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
         place.captured = None
         return place
+
+
+def _instance_of(assignment: Assignment) -> DagsterInstance:
+    ref = InstanceRef(assignment.home, assignment.overrides)
+    if assignment.settings is None:
+        return DagsterInstance.from_ref(ref)
+    return DagsterInstance.from_ref(ref, pickle.loads(assignment.settings))  # noqa: S301 - its own parent sent it
 
 
 class Worker:
