@@ -189,15 +189,22 @@ def test_run_that_never_gets_its_process_fails_by_that_in_its_log(instance, monk
 ALONE = """
 import os, signal, sys
 from treadle.executors import crew
+from treadle.executors.wire import Assignment
 server = crew.Server()
+if sys.argv[1] == "told":
+    server.channel.send(Assignment({}, b"", "STARTED", {}, "", {}, True, ""))
 print(server.process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_it_goes_with_the_process_that_has_started_it(tmp_path):
-    done = subprocess.run([sys.executable, "-c", ALONE], stdout=subprocess.PIPE, cwd=tmp_path, check=False)
+@pytest.mark.parametrize("state", ["told", "not told"])
+def test_it_goes_without_a_word_with_the_process_that_has_started_it(tmp_path, state):
+    command = [sys.executable, "-c", ALONE, state]
+    # comes back when nobody is left who could write
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
+    assert done.stderr == ""
     wait_until(lambda: not is_there(int(done.stdout)))
 
 

@@ -34,11 +34,11 @@ def main(descriptor: int) -> None:
     if assignment.brings_presence:
         keep_to_oneself(channel.descriptors.pop(0))  # held for as long as this process and its workers are there
     shop, ready = _load(assignment)
-    channel.send(ready)
     server = _Server(channel, assignment, shop)
     try:
+        channel.send(ready)
         server.serve()
-    finally:
+    finally:  # also where nobody is left who could be told anything
         server.kill_all()
         os._exit(0)
 
