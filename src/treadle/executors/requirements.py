@@ -39,6 +39,11 @@ def check(
         )
     if ExecutorRequirement.PERSISTENT_OUTPUTS in needs:
         _check_outputs(where, otherwise, job)
+        if instance.artifacts_place.startswith("memory:"):
+            raise DagsterUnmetExecutorRequirementsError(
+                f"{where}, and artifacts.dir of the instance is {instance.artifacts_place}, which is in the memory of one. Name a place "
+                f"that all of them reach, {otherwise}."
+            )
 
 
 def _check_outputs(where: str, otherwise: str, job: JobDefinition) -> None:
