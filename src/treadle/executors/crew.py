@@ -1,7 +1,7 @@
 """The worker processes of one run: how they are started, what becomes of them.
 
-Started by a fork server that has loaded the job, or each as a program of its own. `multiprocess` gives them work; nothing
-here knows what a step is.
+Started by a fork server that has loaded the job, or each as a program of its own. `multiprocess` and `guest` give them
+work; nothing here knows what a step is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,10 @@ for pid in there:
 class Crew:
     """Starts workers of one run, and knows how each ended."""
 
-    def __init__(self, assignment: Assignment, method: str) -> None:
+    def __init__(self, assignment: Assignment, method: str, environment: Mapping[str, str] | None = None) -> None:
         self._assignment = assignment
+        #: variables that the processes have besides those of this one
+        self._environment = environment
         self.method = method if hasattr(os, "fork") else SPAWN
         self._server: subprocess.Popen[bytes] | None = None
         #: to the fork server, if there is one
@@ -241,7 +243,8 @@ class Crew:
             f"from {module} import main; main(*{inherited})"
         )
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited)
+        environment = {**os.environ, **self._environment} if self._environment is not None else None
+        return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited, env=environment)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
