@@ -15,6 +15,7 @@ import psutil
 
 from treadle import (
     AssetMaterialization,
+    DagsterEventType,
     DynamicOut,
     DynamicOutput,
     JobDefinition,
@@ -247,6 +248,14 @@ def large():
     one()
 
 
+def wait_until_known(context: OpExecutionContext) -> None:
+    """Wait until the log says that this step has begun: before that nobody has heard of its process."""
+    deadline = time.monotonic() + PATIENCE
+    while not context.instance.all_logs(context.run_id, of_type=DagsterEventType.STEP_START):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def dask_worker() -> psutil.Process:
     """The Dask worker whose child this process is; between them is what forks."""
     found = psutil.Process().parent().parent()
@@ -257,6 +266,7 @@ def dask_worker() -> psutil.Process:
 @op
 def kills_dask_worker(context) -> int:
     if mark(context, "begun") == 1:
+        wait_until_known(context)
         dask_worker().kill()
         time.sleep(PATIENCE)
         mark(context, "outlived")
@@ -266,7 +276,7 @@ def kills_dask_worker(context) -> int:
 @job(executor_def=dask_executor)
 def bereft():
     plus_one(kills_dask_worker())
-    goes_on()
+    one()
 
 
 @job(executor_def=dask_executor, op_retry_policy=RetryPolicy(max_retries=1))

@@ -41,6 +41,7 @@ from treadle.executors import dask as engine_module
 from treadle.executors import guest
 from treadle.executors.capture import files_of
 from treadle.executors.outside import make_assignment
+from treadle.recipes import ReconstructableJob
 from treadle.runs import make_run_id
 
 #: what Dask keeps in a process that has used it once
@@ -260,7 +261,7 @@ def test_lost_dask_worker_is_one_failure_that_says_how_it_ended_and_dask_begins_
     bed = Bed(instance, tmp_path, {"local": {"n_workers": 2}})
     result = bed.run("bereft")
     assert result.get_failed_step_keys() == {"kills_dask_worker"}
-    assert result.is_node_success("goes_on")
+    assert result.is_node_success("one")
     (lost,) = [text for text in bed.messages() if "was lost" in text]
     assert lost.endswith('was lost (signal 9, SIGKILL) while it was at step "kills_dask_worker".')
     error = result.failure_data_for_node("kills_dask_worker").error
@@ -287,6 +288,17 @@ def test_lost_fork_server_costs_its_step_alone_and_is_told(bed: Bed) -> None:
     assert result.success, bed.messages()
     assert result.retry_attempts_for_node("kills_what_forks") == 1
     assert any("The process that starts the workers has ended (signal 9, SIGKILL)" in text for text in bed.messages())
+
+
+def test_job_whose_import_starts_threads_is_not_forked_and_that_is_told(
+    bed: Bed, cluster: distributed.LocalCluster
+) -> None:
+    recipe = ReconstructableJob.for_file(str(Path(__file__).with_name("threaded_module.py")), "threaded_on_dask")
+    config = {**QUIET, "execution": {"config": {"cluster": bed.cluster}}}
+    assert execute_job(recipe, bed.instance, config, run_id=bed.run_id).success
+    assert len([text for text in bed.messages() if "not forked, since" in text and "of-the-module" in text]) == 1
+    left = [child for pid in pids_of(cluster) for child in psutil.Process(pid).children(recursive=True)]
+    assert [child.cmdline() for child in left] == []
 
 
 def test_step_that_floods_its_output_and_dies_keeps_all_of_it_and_its_exit_code(

@@ -62,8 +62,7 @@ async def run_task(key: str, topic: str, run_id: str, assignment: bytes, task: b
     # Dask gives a task to another worker when one is lost; of a step that was begun nobody knows what it has done.
     earlier: str | None = await read(key)
     if earlier is None:
-        await scheduler.set_metadata(keys=[_NAME, run_id, key], value=address)
-        await post(None, [])
+        await asyncio.gather(scheduler.set_metadata(keys=[_NAME, run_id, key], value=address), post(None, []))
         host = guest.Host(
             worker,
             f"a process of Dask worker {address}",

@@ -32,7 +32,10 @@ def main(descriptor: int, presence: int | None = None) -> None:
     if not isinstance(assignment, Assignment):
         return
     shop, ready = _load(assignment)
-    channel.send(ready)
+    try:
+        channel.send(ready)
+    except OSError:  # the run's process is gone, and no worker was forked
+        return
     server = _Server(channel, assignment, shop)
     try:
         server.serve()
