@@ -201,9 +201,9 @@ class DaskLine:
     async def _tidy_up(self, client: Any) -> None:
         if self._futures:
             await client.cancel(list(self._futures.values()), force=True)
-        await client.run(leave, self._assignment, on_error="ignore")
         client.unsubscribe_topic(client.id)
-        await client.set_metadata([_NAME, self._run_id], {})
+        await client.set_metadata([_NAME, self._run_id], {})  # workers that do not answer end by this when they can
+        await client.run(leave, self._assignment, on_error="ignore")
 
     def _take(self, event: tuple[float, Any]) -> None:
         message = event[1]

@@ -27,7 +27,7 @@ import msgspec
 from treadle.engine.driver import BEGINNINGS
 from treadle.errors import DagsterSubprocessError, error_info
 from treadle.events import DagsterEventType
-from treadle.executors.capture import FOLDER, SHOWN, files_of
+from treadle.executors.capture import FOLDER, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, memory_of
 from treadle.executors.wire import Assignment, Broken, Done, Doomed, Event, Gone, Note, Order, Printed, Stop, ToParent
 from treadle.plan.model import Launch
@@ -45,8 +45,11 @@ MEMORY_LOOK = 0.05
 LINGER = 3.0
 #: seconds in which a process is gone that was told to end, or was killed
 PATIENCE = 5.0
-#: messages that may wait to be sent before the child has to wait
-_MOST = 1000
+#: messages, and bytes of them, that may wait to be sent before the child has to wait
+_MOST, _MOST_BYTES = 1000, 1 << 23
+#: bytes of each of a step's two outputs that are sent where the run's process does not see the files: schedulers keep
+#: what passes by them for a while
+SENT = 1 << 16
 
 #: how the run wants its steps to end, see `Host.ending`
 IN_STAGES, AT_ONCE = 1, 2
@@ -248,13 +251,16 @@ class Outbox:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._waiting: deque[bytes] = deque()
+        self._size = 0
         self._sender: asyncio.Task[None] | None = None
         #: the child that it is about
         self.pid: int | None = None
 
     def put(self, message: ToParent) -> None:
         """Send a message, without waiting. Raises what the engine raised when it was to send earlier ones."""
-        self._waiting.append(encode(message))
+        body = encode(message)
+        self._waiting.append(body)
+        self._size += len(body)
         if self._sender is None or self._sender.done():
             self.check()
             self._sender = asyncio.get_running_loop().create_task(self._send())
@@ -267,11 +273,13 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """True where so much waits that nothing more is to be taken from the child."""
-        return len(self._waiting) > _MOST
+        return len(self._waiting) > _MOST or self._size > _MOST_BYTES
 
     async def _send(self) -> None:
         while self._waiting:
-            messages = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST))]
+            messages = list(self._waiting)
+            self._waiting.clear()
+            self._size = 0
             await self._host.post(self.pid, messages)
 
     async def drain(self) -> None:
@@ -387,7 +395,7 @@ class Errand:
             begins, left = [], []
             for path in files_of(folder / FOLDER, key):
                 with path.open("rb") as file:
-                    begins.append(file.read(SHOWN))
+                    begins.append(file.read(SENT))
                     left.append(os.fstat(file.fileno()).st_size - len(begins[-1]))
             if any(begins):
                 self._outbox.put(Printed(key, (begins[0], begins[1]), (left[0], left[1])))

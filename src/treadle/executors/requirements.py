@@ -39,9 +39,10 @@ def check(
         )
     if ExecutorRequirement.PERSISTENT_OUTPUTS in needs:
         _check_outputs(where, otherwise, job)
-        if instance.artifacts_place.startswith("memory:"):
+        place = instance.settings.artifacts_dir
+        if isinstance(place, str) and place.startswith("memory:"):
             raise DagsterUnmetExecutorRequirementsError(
-                f"{where}, and artifacts.dir of the instance is {instance.artifacts_place}, which is in the memory of one. Name a place "
+                f"{where}, and artifacts.dir of the instance is {place}, which is in the memory of one. Name a place "
                 f"that all of them reach, {otherwise}."
             )
 
