@@ -191,6 +191,7 @@ def test_settings_of_the_other_program_are_told_as_unused_and_its_folder_is_take
         ("artifacts.dir = ''", "artifacts.dir: expected the path of a folder, got ''"),
         ("artifacts.dir = '~nobody-at-all/x'", "nobody knows the home folder of that user"),
         ("artifacts.dir = '/data/$NOWHERE_AT_ALL'", r"\$NOWHERE_AT_ALL is not set in the environment"),
+        ("artifacts.dir = 's3://$NOWHERE_AT_ALL/x'", r"or a URL, and \$NOWHERE_AT_ALL is not set in the environment"),
         ('artifacts.dir = "a\\u0000b"', "artifacts.dir: expected the path of a folder"),
         ("home = '/x'", "The home is named by TREADLE_HOME, or by home in .tool.treadle. of pyproject.toml"),
     ],
@@ -387,3 +388,17 @@ def test_size_is_exact_where_a_float_would_not_be() -> None:
 def test_what_is_no_size_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match='a size, such as "10 MB"'):
         read_size(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("s3://bucket/folder/", "s3://bucket/folder"),
+        ("ftp://ann:$WORD@host/x", "ftp://ann:secret@host/x"),
+        ("simplecache::s3://bucket", "simplecache::s3://bucket"),
+        ("file:///data/values", Path("/data/values")),
+    ],
+)
+def test_values_may_be_kept_at_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, place: object) -> None:
+    monkeypatch.setenv("WORD", "secret")
+    assert read_settings(tmp_path, {}, tmp_path, {"artifacts.dir": text}).artifacts_dir == place

@@ -393,7 +393,8 @@ class ChildProcessCrashException(Exception):
         hint = ""
         if exit_code == -9:
             hint = " Possibly out of memory: the system kills the process that has most of it. Or somebody killed it."
-        super().__init__(f"Process {pid} {how}.{hint}")
+        # one that has told nothing yet has no number
+        super().__init__(f"{'The process' if pid is None else f'Process {pid}'} {how}.{hint}")
         self.pid = pid
         self.exit_code = exit_code
 

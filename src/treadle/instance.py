@@ -192,8 +192,18 @@ class DagsterInstance:
         return self._temporary
 
     def storage_directory(self) -> str:
-        """The folder where the default filesystem IO manager keeps outputs."""
-        return str(self.settings.artifacts_dir or Path(self.root_directory, "storage"))
+        """The folder where the default filesystem IO manager keeps outputs, and what steps have written to stdout and stderr.
+
+        Where the setting `artifacts.dir` is a URL it is a folder in the home, and values are at that URL, see `artifacts_place`.
+        """
+        place = self.settings.artifacts_dir
+        return str(place if isinstance(place, Path) else Path(self.root_directory, "storage"))
+
+    @property
+    def artifacts_place(self) -> str:
+        """Where the default filesystem IO manager keeps outputs: a folder, or the URL that the setting `artifacts.dir` gives."""
+        place = self.settings.artifacts_dir
+        return place if isinstance(place, str) else self.storage_directory()
 
     @property
     def durability(self) -> str:

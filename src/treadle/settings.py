@@ -52,8 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     max_step_log: int = 10_000_000
     #: seconds that the owner of a run on another host may be silent before it counts as dead
     lease_duration: float = 15.0
-    #: where outputs are stored; None for `storage` in the home
-    artifacts_dir: Path | None = None
+    #: where outputs are stored, a folder or a URL; None for `storage` in the home
+    artifacts_dir: Path | str | None = None
     #: where the database is
     database_folder: Path = Path()
     origins: Mapping[str, str] = {}
@@ -236,6 +236,26 @@ def _read_path(value: Any) -> Path:
     return Path(text)
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+
+
+def is_url(text: str) -> bool:
+    """True for what names a place by a protocol, such as `s3://bucket/folder`, and not by a path."""
+    return _URL.match(text) is not None
+
+
+def _read_place(value: Any) -> Path | str:
+    """A path, or a URL; of a `file://` the path."""
+    text = str(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or not is_url(text):
+        return _read_path(value)
+    filled = os.path.expandvars(text)
+    unset = re.search(r"\$(?:\w+|\{\w+\})", filled)
+    if unset is not None:
+        raise ValueError(f"the path of a folder or a URL, and {unset[0]} is not set in the environment")
+    return Path(filled.removeprefix("file://")) if filled.startswith("file:///") else filled.rstrip("/")
+
+
 def _show(value: Any) -> str:
     """A value as a message shows it; a table or an array by what it is."""
     if isinstance(value, Mapping):
@@ -262,7 +282,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "retention.max_runs": ("max_runs", _read_count),
     "retention.max_step_log": ("max_step_log", read_size),
     "lease.duration": ("lease_duration", _read_lease),
-    "artifacts.dir": ("artifacts_dir", _read_path),
+    "artifacts.dir": ("artifacts_dir", _read_place),
 }
 _SECTIONS = frozenset(name.partition(".")[0] for name in _KEYS if "." in name)
 _VARIABLES = {"TREADLE_" + name.replace(".", "_").upper(): name for name in _KEYS}
@@ -311,7 +331,7 @@ def read_settings(
     if mistakes:
         listed = "".join(f"\n  {line}" for line in mistakes)
         raise SettingsError(f"The settings of the instance in {home} have {len(mistakes)} mistake(s):{listed}")
-    if values.get("artifacts_dir") is not None:
+    if isinstance(values.get("artifacts_dir"), Path):
         values["artifacts_dir"] = home / values["artifacts_dir"]
     _tell_unused([key for key in overrides if key in _DAGSTER_KEYS], "overrides")
     _tell_misspelt(environ)

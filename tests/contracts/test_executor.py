@@ -80,9 +80,9 @@ class TestMixed(ExecutorContract):
 
 @pytest.fixture(scope="class")
 def dask_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Three worker processes of one thread; they have to outlive the steps that crash."""
+    """One worker process that takes several steps at once; it outlives those that crash."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address="127.0.0.1:0") as cluster:
         request.cls.address = cluster.scheduler_address
         yield
 
@@ -91,7 +91,6 @@ def dask_cluster(request: pytest.FixtureRequest) -> Iterator[None]:
 class TestDask(ExecutorContract):
     has_processes = True
     opens_for_each_step = True
-    knows_exits = False
     address: str
 
     def make_executor(self, max_concurrent: int) -> Any:

@@ -38,6 +38,13 @@ class TestFiles(IOManagerContract):
         return FilesystemIOManager(base_dir=str(folder))
 
 
+class TestFilesAtARemoteStore(IOManagerContract):
+    """In memory here; over a socket in tests/journeys/test_remote.py."""
+
+    def make_io_manager(self, folder: Path) -> Any:
+        return FilesystemIOManager(f"memory:/{folder}")
+
+
 class TestFilesThatSurviveALossOfPower(IOManagerContract):
     def make_io_manager(self, folder: Path) -> Any:
         return FilesystemIOManager(folder, is_durable=True)

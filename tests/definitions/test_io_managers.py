@@ -180,9 +180,7 @@ def test_handled_output_tells_the_path(tmp_path: Path) -> None:
 
 class Instance:
     durability = "full"
-
-    def storage_directory(self) -> str:
-        return "/the/storage"
+    artifacts_place = "/the/storage"
 
 
 def test_folder_is_that_of_the_instance_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import distributed
+import psutil
+
 from treadle import (
     AssetMaterialization,
+    DagsterEventType,
     DynamicOut,
     DynamicOutput,
     JobDefinition,
@@ -166,19 +172,6 @@ def slow():
     plus_one(takes_long())
 
 
-@op
-def sleeps(context) -> int:
-    mark(context, "begun")
-    time.sleep(4)
-    mark(context, "slept")
-    return 1
-
-
-@job(executor_def=dask_executor)
-def asleep():
-    plus_one(sleeps())
-
-
 @op(timeout=0.5)
 def takes_too_long(context) -> int:
     mark(context, "begun")
@@ -193,17 +186,137 @@ def too_slow():
     one()
 
 
+def be_deaf() -> None:
+    """Let no signal but SIGKILL end this process."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @op(timeout=0.5)
-def sleeps_too_long(context) -> int:
+def too_long_and_deaf(context) -> int:
+    be_deaf()
     mark(context, "begun")
     time.sleep(PATIENCE)
     return 1
 
 
 @job(executor_def=dask_executor)
-def too_fast_asleep():
-    sleeps_too_long()
+def too_slow_and_deaf():
+    too_long_and_deaf()
     one()
+
+
+@op
+def is_deaf(context) -> int:
+    be_deaf()
+    mark(context, "begun")
+    time.sleep(PATIENCE)
+    mark(context, "slept")
+    return 1
+
+
+@job(executor_def=dask_executor)
+def deaf():
+    plus_one(is_deaf())
+
+
+@op(memory_limit=300_000_000, retry_policy=RetryPolicy(max_retries=1))
+def has_too_much(context) -> int:
+    if mark(context, "begun") == 1:
+        held = b"x" * 400_000_000
+        time.sleep(PATIENCE)
+        return len(held)
+    return 1
+
+
+@job(executor_def=dask_executor)
+def too_large():
+    plus_one(has_too_much())
+    one()
+
+
+@op
+def has_much(context) -> int:
+    held = b"x" * 800_000_000
+    time.sleep(PATIENCE)
+    return len(held)
+
+
+@job(executor_def=dask_executor)
+def large():
+    has_much()
+    one()
+
+
+def wait_until_known(context: OpExecutionContext) -> None:
+    """Wait until the log says that this step has begun: before that nobody has heard of its process."""
+    deadline = time.monotonic() + PATIENCE
+    while not context.instance.all_logs(context.run_id, of_type=DagsterEventType.STEP_START):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def dask_worker() -> psutil.Process:
+    """The Dask worker whose child this process is; between them is what forks."""
+    found = psutil.Process().parent().parent()
+    assert found is not None
+    return found
+
+
+@op
+def kills_dask_worker(context) -> int:
+    if mark(context, "begun") == 1:
+        wait_until_known(context)
+        dask_worker().kill()
+        time.sleep(PATIENCE)
+        mark(context, "outlived")
+    return 1
+
+
+@job(executor_def=dask_executor)
+def bereft():
+    plus_one(kills_dask_worker())
+    one()
+
+
+@job(executor_def=dask_executor, op_retry_policy=RetryPolicy(max_retries=1))
+def bereft_once():
+    plus_one(kills_dask_worker())
+
+
+@op(retry_policy=RetryPolicy(max_retries=1))
+def kills_what_forks(context) -> int:
+    if mark(context, "begun") == 1:
+        psutil.Process().parent().kill()
+        time.sleep(PATIENCE)
+    return 1
+
+
+@job(executor_def=dask_executor)
+def forkless():
+    plus_one(kills_what_forks())
+
+
+@op(isolation="fresh_process")
+def fresh(context, number: int) -> int:
+    mark(context, "fresh")
+    return number
+
+
+@job(executor_def=dask_executor)
+def freshly():
+    fresh.alias("second")(fresh.alias("first")(one()))
+
+
+@op
+def asks_dask() -> int:
+    with distributed.Client() as client:
+        return client.submit(sum, [1, 2]).result(timeout=PATIENCE)
+
+
+@job(executor_def=dask_executor)
+def asking_dask():
+    asks_dask()
 
 
 @op(tags={"dagster-dask/resource_requirements": {"GPU": 1}})
@@ -273,11 +386,27 @@ def prints(context, name: str) -> None:
     for _ in range(100):
         print(name)
     print("trouble of", name, file=sys.stderr)
+    subprocess.run([sys.executable, "-c", f"print('a program of {name}')"], check=True)
 
 
 @job(executor_def=dask_executor)
 def printing():
     names().map(prints)
+
+
+@op
+def floods(context) -> int:
+    """Writes 100 MB, and dies."""
+    line = b"x" * 99_999 + b"\n"
+    for _ in range(1000):
+        os.write(1, line)
+    os._exit(7)
+
+
+@job(executor_def=dask_executor)
+def flooding():
+    floods()
+    one()
 
 
 @op
@@ -292,7 +421,7 @@ class Elsewhere(UPathIOManager):
         path.write_text(repr(obj))
 
     def load_from_path(self, context, path):
-        return int(path.read_text())
+        return ast.literal_eval(path.read_text())
 
 
 @io_manager
@@ -306,12 +435,13 @@ def stored_elsewhere():
     calls_home()
 
 
-JOBS = {
-    made.name: made
-    for made in (
-        chain, meeting, retried, failing, killed, killed_once, slow, asleep, too_slow, too_fast_asleep, picky, greedy, long_chain, with_resource, printing, stored_elsewhere,
-    )
-}  # fmt: skip
+@job(executor_def=dask_executor, resource_defs={"io_manager": elsewhere})
+def far_and_loud():
+    names().map(prints)
+    floods()
+
+
+JOBS = {made.name: made for made in list(globals().values()) if isinstance(made, JobDefinition)}
 
 
 def make(name: str) -> JobDefinition:

@@ -21,6 +21,8 @@ import pytest
 import treadle.executors
 from tests.conformance.notation import expand, observe
 from tests.executors.dask_run import JOBS, QUIET
+from tests.ftp_server import serving
+from tests.journeys import remote_jobs
 from treadle import (
     DagsterEventType,
     DagsterExecutionInterruptedError,
@@ -31,12 +33,15 @@ from treadle import (
     DagsterUnmetExecutorRequirementsError,
     build_reconstructable_job,
     execute_job,
+    reconstructable,
     resume_run,
 )
 from treadle.executors import cluster as executor_module
 from treadle.executors import dask as engine_module
+from treadle.executors import guest
 from treadle.executors.capture import files_of
 from treadle.executors.outside import make_assignment
+from treadle.recipes import ReconstructableJob
 from treadle.runs import make_run_id
 
 #: what Dask keeps in a process that has used it once
@@ -45,8 +50,8 @@ OF_DASK = "Dask-Offload"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[distributed.LocalCluster]:
-    """Two worker processes of one thread, for all tests of this module that do not end them all."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as made:
+    """One worker process that takes two steps at once, for all tests of this module."""
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as made:
         yield made
 
 
@@ -164,10 +169,7 @@ def test_messages_of_steps_are_in_the_log_in_their_order(bed: Bed) -> None:
     ]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_what_steps_print_is_kept_for_each_of_them_also_where_they_share_a_process(bed: Bed, threads: int) -> None:
-    if threads == 2:
-        bed.cluster = {"local": {"n_workers": 1, "threads_per_worker": 2}}
+def test_what_steps_print_is_kept_for_each_of_them_with_that_of_their_programs(bed: Bed) -> None:
     assert bed.run("printing").success
     folder = Path(bed.instance.storage_directory(), bed.run_id, "compute_logs")
     keys = {
@@ -177,9 +179,8 @@ def test_what_steps_print_is_kept_for_each_of_them_also_where_they_share_a_proce
     }
     for name in ("ann", "bob"):
         out, err = files_of(folder, keys[f"prints[{name}]"])
-        assert out.read_text() == f"{name}\n" * 100
+        assert out.read_text() == f"{name}\n" * 100 + f"a program of {name}\n"
         assert err.read_text() == f"trouble of {name}\n"
-    assert (len({*bed.marks("at ann"), *bed.marks("at bob")}) == 1) is (threads == 2)
 
 
 def test_resources_are_opened_and_closed_for_each_step_in_its_worker(bed: Bed) -> None:
@@ -210,30 +211,126 @@ def test_step_goes_to_a_worker_that_has_what_its_tag_asks_for(instance: DagsterI
     assert bed.run("picky").success
 
 
+def test_attempt_of_an_op_that_wants_a_process_of_its_own_has_one(bed: Bed) -> None:
+    assert bed.run("freshly", max_concurrent=1).success
+    assert len(set(bed.marks("fresh"))) == 2
+
+
+def test_step_reaches_its_cluster_as_a_client(bed: Bed) -> None:
+    with bed.run("asking_dask", max_concurrent=1) as result:
+        assert result.output_for_node("asks_dask") == 3
+
+
 # -- what breaks --------------------------------------------------------------------------------------------------------
 
 
-def test_killed_worker_is_one_failure_and_dask_begins_the_step_nowhere_else(bed: Bed) -> None:
+def pids_of(cluster: distributed.LocalCluster) -> set[int]:
+    return {nanny.pid for nanny in cluster.workers.values()}
+
+
+def test_killed_process_of_a_step_is_one_truthful_failure_and_harms_nothing_else(
+    bed: Bed, cluster: distributed.LocalCluster
+) -> None:
+    before = pids_of(cluster)
     result = bed.run("killed")
     assert len(bed.marks("begun")) == 1
     assert result.get_failed_step_keys() == {"kills_worker"}
     assert result.is_node_success("goes_on")
     assert result.is_node_untouched("plus_one")
-    (lost,) = [text for text in bed.messages() if "was lost" in text]
-    assert 'while it was at step "kills_worker"' in lost
+    (lost,) = [text for text in bed.messages() if "unexpectedly exited" in text]
+    assert 'child process for step "kills_worker" on tcp://' in lost
     (pid,) = bed.marks("begun")
-    assert f"Process {pid} ended" in lost
     error = result.failure_data_for_node("kills_worker").error
     assert error.cls_name == "ChildProcessCrashException"
+    assert f"Process {pid} was ended by signal 9 (SIGKILL)" in error.message
     events = observe(result.events_for_node("kills_worker"))
     assert [seen.type_name for seen in events][-2:] == ["STEP_START", "STEP_FAILURE"]
+    assert pids_of(cluster) == before
 
 
-def test_policy_has_a_step_whose_worker_was_killed_tried_again(bed: Bed) -> None:
+def test_policy_has_a_step_whose_process_was_killed_tried_again(bed: Bed) -> None:
     result = bed.run("killed_once")
     assert result.success
     assert result.retry_attempts_for_node("kills_worker") == 1
     assert len(bed.marks("begun")) == 2
+
+
+def test_lost_dask_worker_is_one_failure_that_says_how_it_ended_and_dask_begins_the_step_nowhere_else(
+    instance: DagsterInstance, tmp_path: Path
+) -> None:
+    bed = Bed(instance, tmp_path, {"local": {"n_workers": 2}})
+    result = bed.run("bereft")
+    assert result.get_failed_step_keys() == {"kills_dask_worker"}
+    assert result.is_node_success("one")
+    (lost,) = [text for text in bed.messages() if "was lost" in text]
+    assert lost.endswith('was lost (signal 9, SIGKILL) while it was at step "kills_dask_worker".')
+    error = result.failure_data_for_node("kills_dask_worker").error
+    assert error.cls_name == "ChildProcessCrashException"
+    assert "was lost (signal 9, SIGKILL), and its children go with it" in error.cause.message
+    (pid,) = bed.marks("begun")
+    assert f"Process {pid} ended, and nobody knows how" in error.message
+    wait_until_gone(int(pid))
+    assert bed.marks("outlived") == []
+
+
+def test_policy_has_a_step_tried_again_whose_dask_worker_of_somebody_else_was_lost(
+    bed: Bed, cluster: distributed.LocalCluster
+) -> None:
+    result = bed.run("bereft_once")
+    assert result.success, bed.messages()
+    assert result.retry_attempts_for_node("kills_dask_worker") == 1
+    assert len(bed.marks("begun")) == 2
+    cluster.wait_for_workers(1)
+
+
+def test_lost_fork_server_costs_its_step_alone_and_is_told(bed: Bed) -> None:
+    result = bed.run("forkless", max_concurrent=1)
+    assert result.success, bed.messages()
+    assert result.retry_attempts_for_node("kills_what_forks") == 1
+    assert any("The process that starts the workers has ended (signal 9, SIGKILL)" in text for text in bed.messages())
+
+
+def test_job_whose_import_starts_threads_is_not_forked_and_that_is_told(
+    bed: Bed, cluster: distributed.LocalCluster
+) -> None:
+    recipe = ReconstructableJob.for_file(str(Path(__file__).with_name("threaded_module.py")), "threaded_on_dask")
+    config = {**QUIET, "execution": {"config": {"cluster": bed.cluster}}}
+    assert execute_job(recipe, bed.instance, config, run_id=bed.run_id).success
+    assert len([text for text in bed.messages() if "not forked, since" in text and "of-the-module" in text]) == 1
+    left = [child for pid in pids_of(cluster) for child in psutil.Process(pid).children(recursive=True)]
+    assert [child.cmdline() for child in left] == []
+
+
+def test_step_that_floods_its_output_and_dies_keeps_all_of_it_and_its_exit_code(
+    bed: Bed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = bed.run("flooding")
+    assert result.get_failed_step_keys() == {"floods"}
+    assert "ended with exit code 7" in result.failure_data_for_node("floods").error.message
+    (out,) = Path(bed.instance.storage_directory(), bed.run_id, "compute_logs").glob("*.out")
+    assert out.stat().st_size == 100_000_000
+    assert "... and 98,951,424 bytes more: treadle logs" in capsys.readouterr().out
+
+
+def test_step_that_has_more_memory_than_its_op_may_is_killed_and_tried_again(bed: Bed) -> None:
+    result = bed.run("too_large")
+    assert result.success, bed.messages()
+    (told,) = [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
+    error = told.event_specific_data.error
+    assert error.cls_name == "StepMemoryError"
+    assert "more than its op's memory_limit of 300,000,000" in error.message
+
+
+def test_step_that_has_more_memory_than_its_dask_worker_may_is_killed_and_the_worker_is_not(
+    instance: DagsterInstance, tmp_path: Path
+) -> None:
+    result = Bed(instance, tmp_path, {"local": {"n_workers": 1, "memory_limit": "600MB"}}).run("large")
+    assert result.get_failed_step_keys() == {"has_much"}
+    assert result.is_node_success("one")
+    error = result.failure_data_for_node("has_much").error
+    assert error.cls_name == "StepMemoryError"
+    assert "the memory limit of Dask worker tcp://" in error.message
+    assert "570,000,000" in error.message
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
@@ -311,7 +408,7 @@ def test_what_a_worker_cannot_import_fails_the_step_with_that_error(bed: Bed, tm
     assert bed.status is DagsterRunStatus.FAILURE
 
 
-def test_step_that_takes_longer_than_its_timeout_is_interrupted_and_fails(bed: Bed) -> None:
+def test_step_that_takes_longer_than_its_timeout_is_ended_and_fails(bed: Bed) -> None:
     result = bed.run("too_slow")
     assert result.get_failed_step_keys() == {"takes_too_long"}
     error = result.failure_data_for_node("takes_too_long").error
@@ -321,14 +418,18 @@ def test_step_that_takes_longer_than_its_timeout_is_interrupted_and_fails(bed: B
     assert bed.messages(DagsterEventType.RUN_FAILURE)[0].endswith("Steps failed: ['takes_too_long'].")
 
 
-def test_step_that_takes_too_long_in_c_code_is_killed_with_its_worker_on_a_local_cluster(
-    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(executor_module, "GRACE", 0.5)
-    result = Bed(instance, tmp_path, {"local": {"n_workers": 1}}).run("too_fast_asleep")
-    assert result.get_failed_step_keys() == {"sleeps_too_long"}
+@pytest.fixture
+def in_this_process(instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bed:
+    """A Dask worker whose own code can be changed: it is quick to lose its patience."""
+    monkeypatch.setattr(guest, "GRACE", 0.5)
+    return Bed(instance, tmp_path, {"local": {"processes": False, "n_workers": 1, "threads_per_worker": 2}})
+
+
+def test_step_that_takes_too_long_and_hears_nothing_is_killed_and_its_dask_worker_is_not(in_this_process: Bed) -> None:
+    result = in_this_process.run("too_slow_and_deaf")
+    assert result.get_failed_step_keys() == {"too_long_and_deaf"}
     assert result.is_node_success("one")
-    assert result.failure_data_for_node("sleeps_too_long").error.cls_name == "StepTimeoutError"
+    assert result.failure_data_for_node("too_long_and_deaf").error.cls_name == "StepTimeoutError"
 
 
 def test_step_that_no_worker_takes_is_told_and_can_be_canceled(
@@ -362,37 +463,44 @@ def test_canceled_run_interrupts_its_steps_which_clean_up(
     assert result.is_node_untouched("plus_one")
 
 
-def test_step_that_cannot_be_interrupted_is_left_behind_on_a_cluster_of_others_and_told(
-    bed: Bed, in_thread: Callable[..., concurrent.futures.Future], monkeypatch: pytest.MonkeyPatch
+def test_step_that_does_not_end_is_ended_in_stages_each_of_them_told(
+    in_this_process: Bed, in_thread: Callable[..., concurrent.futures.Future]
 ) -> None:
-    monkeypatch.setattr(executor_module, "GRACE", 0.5)
-    running = in_thread(bed.run, "asleep")
+    bed = in_this_process
+    running = in_thread(bed.run, "deaf")
     bed.wait_for("begun")
     bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
     running.result(timeout=60)
     assert bed.status is DagsterRunStatus.CANCELED
-    assert any("Dask cannot stop a task that runs" in text for text in bed.messages())
-    time.sleep(4)
-    assert bed.marks("slept") == []  # it was interrupted when it woke
+    told = [text for text in bed.messages() if "did not end in" in text]
+    assert [text.rpartition("sending ")[2] for text in told] == ["SIGTERM to all of it.", "SIGKILL to all of it."]
+    (pid,) = bed.marks("begun")
+    assert not psutil.pid_exists(int(pid))
+    assert bed.marks("slept") == []
+    assert_nothing_is_left()
 
 
-def test_step_that_cannot_be_interrupted_is_killed_with_its_worker_on_a_local_cluster(
-    instance: DagsterInstance,
-    tmp_path: Path,
+def test_run_ends_without_a_step_of_whose_end_nothing_is_heard(
+    bed: Bed,
+    cluster: distributed.LocalCluster,
     in_thread: Callable[..., concurrent.futures.Future],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(executor_module, "GRACE", 0.5)
-    bed = Bed(instance, tmp_path, {"local": {"n_workers": 1}})
-    running = in_thread(bed.run, "asleep")
+    monkeypatch.setattr(guest, "GRACE", 0.5)
+    monkeypatch.setattr(engine_module, "TIDYING", 1.0)
+    running = in_thread(bed.run, "slow")
     bed.wait_for("begun")
-    bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
-    running.result(timeout=60)
+    for pid in pids_of(cluster):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        bed.instance.report_run_canceling(bed.instance.get_run_by_id(bed.run_id))
+        running.result(timeout=60)
+    finally:
+        for pid in pids_of(cluster):
+            os.kill(pid, signal.SIGCONT)
     assert bed.status is DagsterRunStatus.CANCELED
-    assert any("sending SIGKILL" in text for text in bed.messages())
-    (pid,) = bed.marks("begun")
-    assert not psutil.pid_exists(int(pid))
-    assert_nothing_is_left()
+    assert any("nothing was heard of the end of ['takes_long']" in text for text in bed.messages())
+    wait_until_deserted(cluster)
 
 
 def test_interrupt_from_the_keyboard_ends_the_run_and_its_steps(bed: Bed) -> None:
@@ -447,7 +555,32 @@ def test_local_cluster_and_all_of_its_processes_and_threads_go_with_the_run(
     assert [name for name in new if not name.startswith((OF_DASK, "treadle-keeper"))] == []
 
 
-def test_run_goes_on_after_its_process_was_killed(bed: Bed, tmp_path: Path) -> None:
+def wait_until_gone(pid: int) -> None:
+    """Wait until a process is no more, or only its remains, which are for somebody else to clear away."""
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.05)
+
+
+def wait_until_deserted(cluster: distributed.LocalCluster) -> None:
+    """Wait until the workers of a cluster have no children any more, and assert that this comes about."""
+    deadline = time.monotonic() + 30
+    while any(psutil.Process(pid).children(recursive=True) for pid in pids_of(cluster)):
+        assert time.monotonic() < deadline, "children of the Dask workers are left"
+        time.sleep(0.05)
+
+
+def test_nothing_of_a_run_is_left_on_a_cluster_of_others(bed: Bed, cluster: distributed.LocalCluster) -> None:
+    assert bed.run("meeting").success
+    left = [child for pid in pids_of(cluster) for child in psutil.Process(pid).children(recursive=True)]
+    assert [child.cmdline() for child in left] == []
+    assert cluster.scheduler.task_metadata.get("treadle", {}).get(bed.run_id) == {}
+
+
+def test_run_whose_process_was_killed_goes_on_when_its_steps_were_killed_too(
+    bed: Bed, tmp_path: Path, cluster: distributed.LocalCluster, in_thread: Callable[..., concurrent.futures.Future]
+) -> None:
     address = bed.cluster["existing"]["address"]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.executors.dask_run", str(tmp_path), bed.run_id, "long_chain", address],
@@ -455,18 +588,24 @@ def test_run_goes_on_after_its_process_was_killed(bed: Bed, tmp_path: Path) -> N
     ) as process:
         bed.wait_for("begun")
         process.kill()
-    time.sleep(1)  # the step that nobody waits for is interrupted meanwhile
+    (first,) = bed.marks("begun")
+    running = in_thread(resume_run, bed.run_id, instance=bed.instance)  # at once
+    deadline = time.monotonic() + 30
+    while len(bed.marks("begun")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert not psutil.pid_exists(int(first)), "both attempts are at work"
     (tmp_path / "go").touch()
-    result = resume_run(bed.run_id, instance=bed.instance)
-    assert result.success
+    assert running.result(timeout=60).success
     assert len(bed.marks("begun")) == 2
     assert len(bed.marks("ended")) == 1
+    wait_until_deserted(cluster)
 
 
 def test_workers_may_be_threads_of_the_runs_own_process(instance: DagsterInstance, tmp_path: Path) -> None:
     bed = Bed(instance, tmp_path, {"local": {"processes": False, "n_workers": 1, "threads_per_worker": 2}})
     assert bed.run("meeting").success
-    assert set(bed.marks("here a") + bed.marks("here b")) == {str(os.getpid())}
+    assert len({*bed.marks("here a"), *bed.marks("here b")} - {str(os.getpid())}) == 2
     assert_nothing_is_left()
 
 
@@ -521,6 +660,25 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_what_steps_print_where_their_files_are_not_seen_is_sent_cut_where_it_is_long(bed: Bed, far: Path) -> None:
+    result = bed.run("far_and_loud")
+    assert result.get_failed_step_keys() == {"floods"}
+    keys = {
+        key: entry.dagster_event.event_specific_data.file_key
+        for entry in bed.instance.all_logs(bed.run_id, of_type=DagsterEventType.LOGS_CAPTURED)
+        for key in entry.dagster_event.event_specific_data.step_keys
+    }
+    folder = Path(bed.instance.storage_directory(), bed.run_id, "compute_logs")
+    for name in ("ann", "bob"):
+        out, err = files_of(folder, keys[f"prints[{name}]"])
+        assert out.read_text() == f"{name}\n" * 100 + f"a program of {name}\n"
+        assert err.read_text() == f"trouble of {name}\n"
+    text = files_of(folder, keys["floods"])[0].read_text()
+    assert len(text) < 70_000
+    assert "... and 99,934,464 bytes more, which were not sent from tcp://" in text
+    assert not far.exists()
+
+
 def test_worker_that_does_not_see_the_instance_says_what_to_do(bed: Bed, far: Path) -> None:
     result = bed.run("chain")
     assert result.get_failed_step_keys() == {"one"}
@@ -535,3 +693,16 @@ def test_worker_that_does_not_see_the_instance_runs_steps_whose_values_are_kept_
     assert result.get_failed_step_keys() == {"calls_home"}
     assert result.is_node_success("plus_one")
     assert str(far) in result.failure_data_for_node("calls_home").error.to_string()
+
+
+def test_steps_need_no_folder_that_machines_share_where_values_are_at_a_url(tmp_path: Path, far: Path) -> None:
+    recipe, tags = reconstructable(remote_jobs.on_dask), {"folder": str(tmp_path)}
+    config = {"execution": {"config": {"cluster": {"local": {"n_workers": 1, "threads_per_worker": 2}}}}}
+    with (
+        serving(tmp_path / "served") as url,
+        DagsterInstance.local_temp(str(tmp_path / "home"), overrides={"artifacts.dir": url}) as instance,
+        execute_job(recipe, instance, {**QUIET, **config}, tags=tags) as result,
+    ):
+        assert result.success, [event.message for event in result.all_events]
+        assert result.output_for_node("add") == 6
+    assert not far.exists()

@@ -165,11 +165,11 @@ def test_one_that_dies_before_it_knows_the_run_is_told_and_the_run_goes_on(insta
 def test_run_goes_on_where_the_process_cannot_be_had_at_first(instance, monkeypatch):
     start, asked = crew._start, []
 
-    def fail_once(module: str, *given: Any) -> Any:
+    def fail_once(module: str, *given: Any, **named: Any) -> Any:
         asked.append(module)
         if len(asked) == 1:
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        return start(module, *given)
+        return start(module, *given, **named)
 
     monkeypatch.setattr(crew, "_start", fail_once)
     assert execute_job(reconstructable(process_jobs.chained), instance, QUIET).success
@@ -177,7 +177,7 @@ def test_run_goes_on_where_the_process_cannot_be_had_at_first(instance, monkeypa
 
 
 def test_run_that_never_gets_its_process_fails_by_that_in_its_log(instance, monkeypatch):
-    def fail(*_given: Any) -> Any:
+    def fail(*_given: Any, **_named: Any) -> Any:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(crew, "_start", fail)

@@ -5,12 +5,15 @@ It changes nothing; each line that it prints says what to do.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
 
 import click
 
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.run import open_instance
+from treadle.definitions import remote
 from treadle.definitions.artifacts import verify_artifact
 from treadle.errors import DagsterInvariantViolationError, StoreError
 
@@ -27,13 +30,13 @@ def command() -> int:
         values = 0
         for run_id in sorted(known):
             for path in sorted(Path(instance.storage_directory(), run_id).rglob("*")):
-                if not path.is_file() or not _is_artifact(path):
-                    continue
-                values += 1
-                try:
-                    verify_artifact(path)
-                except (DagsterInvariantViolationError, OSError) as error:
-                    problems.append(str(error))
+                if path.is_file() and _is_artifact(path):
+                    values += 1
+                    problems += _verify(partial(verify_artifact, path))
+            if isinstance(instance.settings.artifacts_dir, str):
+                for file in _find_far(instance.settings.artifacts_dir, run_id, problems):
+                    values += 1
+                    problems += _verify(partial(remote.verify, file))
     for problem in problems:
         click.echo(problem)
     runs = f"{len(known)} run{'' if len(known) == 1 else 's'}"
@@ -41,6 +44,23 @@ def command() -> int:
     return Exit.RUN_FAILED if problems else Exit.SUCCESS
 
 
-def _is_artifact(path: Path) -> bool:
+def _verify(read: Callable[[], None]) -> list[str]:
+    try:
+        read()
+    except (DagsterInvariantViolationError, OSError) as error:
+        return [str(error)]
+    return []
+
+
+def _find_far(url: str, run_id: str, problems: list[str]) -> list[remote.RemoteFile]:
+    try:
+        found = remote.files_below(remote.find(url, run_id))
+    except Exception as error:  # noqa: BLE001 - whatever a store raises is told
+        problems.append(f"The values of run {run_id} at {url} could not be looked at: {error}")
+        return []
+    return [each for each in found if _is_artifact(PurePosixPath(each.path))]
+
+
+def _is_artifact(path: PurePath) -> bool:
     """True for a file that the filesystem IO manager has written, or what is left of it; not for a user's own files."""
     return not path.name.startswith(".") and "." not in path.name and path.parent.name != "compute_logs"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from treadle.cli.exits import Exit, Refusal
 from treadle.cli.run import open_instance
+from treadle.definitions import remote
 from treadle.definitions.artifacts import collect_artifacts, sweep
 from treadle.errors import StoreError
 from treadle.instance import DagsterInstance
@@ -45,15 +47,20 @@ def command(max_age: float | None, max_runs: int | None) -> None:
         settings = instance.settings
         age = max_age if max_age is not None else settings.max_age
         runs = max_runs if max_runs is not None else settings.max_runs
+        far = _find_far(instance)
         try:
             has_runs = instance.get_runs_count() > 0
             done = instance.store.collect(finished_before=None if age is None else time.time() - age, max_runs=runs)
             left = instance.get_runs_count()
             freed = _collect_values(instance, done.runs_deleted) if has_runs else 0
+            ended = [run.run_id for run in instance.get_runs() if run.is_finished] if far is not None else []
         except StoreError as error:
             raise Refusal(Exit.RUN_FAILED, str(error)) from error
         folder = Path(instance.storage_directory())
         parts = sweep(folder) if folder.is_dir() else 0
+        if far is not None:
+            more, gone = _collect_far(far, done.runs_deleted, ended)
+            freed, parts = freed + more, parts + gone
     click.echo(f"Deleted {_count(len(done.runs_deleted), 'run')}; {left} left.")
     if done.runs_spared:
         click.echo(
@@ -74,10 +81,35 @@ def _collect_values(instance: DagsterInstance, deleted: Sequence[str]) -> int:
     A folder that a setting names may be one for several instances, so there only what was deleted now is looked for.
     """
     folder = Path(instance.storage_directory())
-    if instance.settings.artifacts_dir is None:
+    if not isinstance(instance.settings.artifacts_dir, Path):
         return collect_artifacts(folder, instance.get_run_ids)
     doomed = set(deleted)
     return collect_artifacts(folder, lambda: {each.name for each in folder.iterdir()} - doomed)
+
+
+def _find_far(instance: DagsterInstance) -> remote.RemoteFile | None:
+    """Where values are kept at a remote store. That it answers is seen to before any run is deleted whose values are there."""
+    url = instance.settings.artifacts_dir
+    if not isinstance(url, str):
+        return None
+    try:
+        far = remote.find(url)
+        with contextlib.suppress(FileNotFoundError):  # no value yet
+            far.fs.ls(far.path)
+    except Exception as error:
+        raise Refusal(
+            Exit.RUN_FAILED, f"Values are kept at {url}, which does not answer, so nothing was deleted: {error}"
+        ) from error
+    return far
+
+
+def _collect_far(far: remote.RemoteFile, deleted: Sequence[str], ended: Sequence[str]) -> tuple[int, int]:
+    """Delete what the store holds of runs that were deleted now, and what was left half written; gives bytes, and files."""
+    try:
+        return remote.collect(far, deleted), remote.sweep(far, ended)
+    except Exception as error:
+        left = f" Values of these runs, which are gone, may be left there: {', '.join(deleted)}." if deleted else ""
+        raise Refusal(Exit.RUN_FAILED, f"{far.url} could not be cleared up: {error}.{left}") from error
 
 
 def _count(number: int, noun: str) -> str:

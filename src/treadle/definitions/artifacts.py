@@ -198,14 +198,17 @@ def _reserve(file: BinaryIO, size: int) -> None:
             raise
 
 
-def verify_artifact(path: Path) -> None:
-    """Read a file through and compare every checksum; DagsterInvariantViolationError where it is not what was written."""
+def verify_artifact(path: Path, *, shown: str | None = None) -> None:
+    """Read a file through and compare every checksum; DagsterInvariantViolationError where it is not what was written.
+
+    `shown` is how messages call it, where it is a copy of something else.
+    """
     with path.open("rb") as file:
-        _take_apart(path, _contents(file, os.fstat(file.fileno()).st_size), verified_size=1 << 62)
+        _take_apart(shown or str(path), _contents(file, os.fstat(file.fileno()).st_size), verified_size=1 << 62)
 
 
-def read_artifact(path: Path) -> Any:
-    """Read a value that `write_artifact` wrote.
+def read_artifact(path: Path, *, shown: str | None = None) -> Any:
+    """Read a value that `write_artifact` wrote. `shown` is how messages call the file, where it is a copy of something else.
 
     Large buffers are mapped from the file, not copied: reading one costs its pages when they are touched, and writing
     to it changes only this process's view. Raises FileNotFoundError where there is no file, and
@@ -215,7 +218,7 @@ def read_artifact(path: Path) -> Any:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = _contents(file, size)
-        pickled, buffers = _take_apart(path, data)
+        pickled, buffers = _take_apart(shown or str(path), data)
         return pickle.loads(pickled, buffers=buffers)
     except FileNotFoundError as error:
         if error.filename != str(path):
@@ -234,9 +237,7 @@ def _contents(file: BinaryIO, size: int) -> memoryview:
     return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
 
 
-def _take_apart(
-    path: Path, data: memoryview, verified_size: int = VERIFIED_SIZE
-) -> tuple[memoryview, list[memoryview]]:
+def _take_apart(path: str, data: memoryview, verified_size: int = VERIFIED_SIZE) -> tuple[memoryview, list[memoryview]]:
     """The pickle and the buffers in the contents of a file."""
     size = len(data)
     trailer = size - _TRAILER_SIZE
@@ -260,7 +261,7 @@ def _take_apart(
     return data[:pickle_size], buffers
 
 
-def _damaged(path: Path, why: str) -> DagsterInvariantViolationError:
+def _damaged(path: str, why: str) -> DagsterInvariantViolationError:
     return DagsterInvariantViolationError(
         f"The stored value {path} cannot be read: {why}. Delete the file and run the step that makes it again."
     )
@@ -280,8 +281,8 @@ def _sync_folder(folder: Path) -> None:
 # -- what is left over --------------------------------------------------------------------------------------------------
 
 #: `.name.pid-token.part`: a value that is being written
-_PART = r"\..+\.(\d+)-[0-9a-f]+\.part"
-_RUN_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+PART = r"\..+\.(\d+)-[0-9a-f]+\.part"
+RUN_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def sweep(folder: Path, *, is_deserted: bool = False) -> int:
@@ -291,7 +292,7 @@ def sweep(folder: Path, *, is_deserted: bool = False) -> int:
     """
     gone = 0
     for path in folder.rglob(".*.part"):
-        found = re.fullmatch(_PART, path.name)
+        found = re.fullmatch(PART, path.name)
         if found and (is_deserted or not _is_running(int(found[1]))):
             path.unlink(missing_ok=True)
             gone += 1
@@ -321,7 +322,7 @@ def collect_artifacts(folder: Path, find_kept: Callable[[], Collection[str]]) ->
     if not folder.is_dir():
         return 0
     freed = 0
-    places = [each for each in folder.iterdir() if re.fullmatch(_RUN_ID, each.name)]
+    places = [each for each in folder.iterdir() if re.fullmatch(RUN_ID, each.name)]
     kept = set(find_kept())
     for place in places:
         if place.name not in kept and place.is_dir() and not place.is_symlink():

@@ -18,7 +18,7 @@ from typing import Any, overload
 from treadle.config.schema import EnvVar, Field, Noneable, StringSource
 from treadle.config.sugar import to_field
 from treadle.contexts import InitResourceContext
-from treadle.definitions.artifacts import read_artifact, write_artifact
+from treadle.definitions import remote
 from treadle.definitions.configured import is_decorated_function
 from treadle.definitions.resources import Opened, ResourceDefinition, check_parameters
 from treadle.errors import CheckError, DagsterInvariantViolationError, DagsterResourceFunctionError
@@ -283,8 +283,8 @@ def _stored_key(context: InputContext) -> ValueKey:
 class FilesystemIOManager(IOManager):
     """Keeps each value in a file, `<base_dir>/<run id>/<step key>/<output name>[/<mapping key>]`.
 
-    `base_dir` may be an EnvVar; without one it is the storage folder of the instance. The file format is described
-    at `write_artifact`. `is_durable` makes sure that a stored value survives a loss of power; None leaves that to the
+    `base_dir` may be a URL, such as "s3://bucket/folder", or an EnvVar; without one it is where the instance keeps values.
+    The file format is described at `write_artifact`. For local files `is_durable` makes sure that a stored value survives a loss of power; None leaves that to the
     instance's setting `durability`.
     """
 
@@ -297,13 +297,12 @@ class FilesystemIOManager(IOManager):
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the value, complete or not at all; the HANDLED_OUTPUT event tells the path."""
-        path = self._path(context.get_identifier())
-        write_artifact(path, obj, is_durable=bool(self.is_durable))
-        context.add_output_metadata({"path": MetadataValue.path(str(path))})
+        shown = remote.keep(self._place(context.get_identifier()), obj, is_durable=bool(self.is_durable))
+        context.add_output_metadata({"path": MetadataValue.path(shown)})
 
     def load_input(self, context: InputContext) -> Any:
         """Read the value; a large array is mapped from the file, not copied."""
-        return read_artifact(self._path(_stored_key(context)))
+        return remote.load(self._place(_stored_key(context)))
 
     def create_io_manager(self, context: InitResourceContext) -> FilesystemIOManager:
         """A manager whose base folder is known: that of this one, or the instance's storage folder."""
@@ -330,17 +329,18 @@ class FilesystemIOManager(IOManager):
         # A copy, since this may be of a class that a user derived, with an `__init__` of its own.
         made = copy(self)
         made.base_dir = _find_base_dir(context, base_dir)
+        made._place(())  # what cannot be reached is told now, not by each step
         if made.is_durable is None:
             made.is_durable = context.instance is not None and context.instance.durability == "full"
         return made
 
-    def _path(self, identifier: Iterable[str]) -> Path:
+    def _place(self, identifier: Iterable[str]) -> Path | remote.RemoteFile:
         if self.base_dir is None or isinstance(self.base_dir, EnvVar):
             raise DagsterInvariantViolationError(
                 f"This FilesystemIOManager has base_dir={self.base_dir!r}, which is settled when a run starts: None "
                 f"becomes the instance's storage folder. To use it by hand give it the folder as a str."
             )
-        return Path(self.base_dir, *identifier)
+        return remote.place(self.base_dir, *identifier)
 
 
 def _find_base_dir(context: InitResourceContext, base_dir: str | None) -> str:
@@ -350,8 +350,8 @@ def _find_base_dir(context: InitResourceContext, base_dir: str | None) -> str:
         raise DagsterInvariantViolationError(
             "The filesystem IO manager needs a base_dir, or an instance whose storage folder it can take."
         )
-    folder: str = context.instance.storage_directory()
-    return folder
+    place: str = context.instance.artifacts_place
+    return place
 
 
 def _make_default(context: InitResourceContext) -> FilesystemIOManager:

@@ -18,8 +18,7 @@ from typing import Any, ClassVar
 from treadle.checks import show
 from treadle.config.schema import Field, StringSource
 from treadle.contexts import InitResourceContext
-from treadle.definitions import invoke
-from treadle.definitions.artifacts import read_artifact, write_artifact
+from treadle.definitions import invoke, remote
 from treadle.definitions.io_managers import IOManager, io_manager
 from treadle.errors import CheckError, DagsterInvariantViolationError, ParameterCheckError
 from treadle.io_contexts import InputContext, OutputContext
@@ -207,22 +206,21 @@ class CustomPathFilesystemIOManager(IOManager):
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the value as `fs_io_manager` does, and log an AssetMaterialization with the path."""
-        path = self._path(context)
-        context.log.debug(f"Writing file at: {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_artifact(path, obj)
+        place = self._place(context)
+        context.log.debug(f"Writing file at: {remote.shown(place)}")
+        path = remote.keep(place, obj)
         key = AssetKey([context.job_name, *context.get_run_scoped_output_identifier()[1:]])
-        context.log_event(AssetMaterialization(key, metadata={"path": MetadataValue.path(str(path))}))
+        context.log_event(AssetMaterialization(key, metadata={"path": MetadataValue.path(path)}))
 
     def load_input(self, context: InputContext) -> Any:
         """Read the value of the output that the input comes from."""
         context.get_identifier()  # refuses an input that comes from no output
         assert context.upstream_output is not None
-        path = self._path(context.upstream_output)
-        context.log.debug(f"Loading file from: {path}")
-        return read_artifact(path)
+        place = self._place(context.upstream_output)
+        context.log.debug(f"Loading file from: {remote.shown(place)}")
+        return remote.load(place)
 
-    def _path(self, context: OutputContext) -> Path:
+    def _place(self, context: OutputContext) -> Path | remote.RemoteFile:
         given = context.definition_metadata.get("path")
         path = given.value if isinstance(given, MetadataValue) else given
         if not isinstance(path, (str, os.PathLike)):
@@ -231,8 +229,8 @@ class CustomPathFilesystemIOManager(IOManager):
                 f"{show(given)}. custom_path_fs_io_manager takes the path of a value from the metadata of its output: "
                 f'Out(metadata={{"path": "some/file"}}).'
             )
-        whole = Path(self.base_dir, path)
-        return whole if context.mapping_key is None else whole / context.mapping_key
+        branch = () if context.mapping_key is None else (context.mapping_key,)
+        return remote.place(self.base_dir, str(path), *branch)
 
 
 @io_manager(

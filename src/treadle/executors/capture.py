@@ -7,6 +7,7 @@ written to is not used again.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -20,6 +21,8 @@ from treadle.payloads import ComputeLogsCaptureData
 FOLDER = "compute_logs"
 _NAMES = ("out", "err")
 _BEGINNINGS = (DagsterEventType.STEP_START.value, DagsterEventType.STEP_RESTARTED.value)
+#: bytes of one step's output that are shown
+SHOWN = 1 << 20
 #: letters of a key; a file's name may have 255 bytes, and step keys are ASCII
 LONGEST = 200
 
@@ -27,8 +30,10 @@ LONGEST = 200
 class Capture:
     """The two output files of this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = "") -> None:
         self._folder = folder
+        #: how the names begin, where the files of several machines come together
+        self._prefix = prefix
         self._number = 0
         #: how the files are named, in the folder; None before the first
         self.key: str | None = None
@@ -49,7 +54,7 @@ class Capture:
             self._folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         while True:
-            self.key = f"{os.getpid()}-{self._number}"
+            self.key = f"{self._prefix}{os.getpid()}-{self._number}"
             self._number += 1
             try:
                 opened = [os.open(self._folder / f"{self.key}.{name}", flags, 0o644) for name in _NAMES]
@@ -87,6 +92,17 @@ def discard(folder: Path, key: str) -> None:
 def files_of(folder: Path, key: str) -> tuple[Path, Path]:
     """The two files of a key."""
     return folder / f"{key}.out", folder / f"{key}.err"
+
+
+def show(folder: Path, key: str, rest: str) -> None:
+    """Write to stdout and stderr what is in the files of a key, cut where it is long; `rest` says how to see it all."""
+    for path, stream in zip(files_of(folder, key), (sys.stdout, sys.stderr), strict=True):
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+            text = file.read(SHOWN).decode("utf-8", "backslashreplace")
+            left = os.fstat(file.fileno()).st_size - file.tell()
+            if text:
+                stream.write(text + (f"\n... and {left:,} bytes more: {rest}\n" if left > 0 else ""))
+                stream.flush()
 
 
 def key_of(step_key: str, attempt: int) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,35 +18,39 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from treadle.engine.driver import BEGINNINGS, RunEnd
+from treadle.definitions.artifacts import sweep
+from treadle.engine.driver import RunEnd
 from treadle.engine.workplace import Workplace
 from treadle.errors import (
     ChildProcessCrashException,
     DagsterExecutionInterruptedError,
     DagsterSubprocessError,
     SerializableErrorInfo,
+    StepMemoryError,
     StepTimeoutError,
-    TreadleExecutorWarning,
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
-from treadle.executors import guest
-from treadle.executors.capture import FOLDER
-from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment
-from treadle.executors.wire import Assignment, Broken, Done, Event, Order, Said, from_wire
+from treadle.executors import guest, presence
+from treadle.executors.capture import FOLDER, files_of, show
+from treadle.executors.crew import describe_exit
+from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_much
+from treadle.executors.wire import Assignment, Broken, Doomed, Event, Gone, Note, Printed, Said, from_wire
+from treadle.halt import took_too_long
 from treadle.plan.model import Launch
 from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 _FAILURE, _SUCCESS = _T.STEP_FAILURE.value, _T.STEP_SUCCESS.value
+_CAPTURED = _T.LOGS_CAPTURED.value
 
-#: seconds that a step has to end after it is asked to, and after its worker was killed
-GRACE = 5.0
 #: seconds between two looks at the cluster, and whether somebody has canceled the run
 LOOK = 0.5
 #: seconds in which a cluster answers, and in which everything of it is closed
 PATIENCE = 30.0
+#: seconds in which it becomes known how a worker process of our own has ended
+EXIT = 2.0
 #: seconds after which it is told that no worker takes a step
 WAITING = 10.0
 
@@ -57,8 +59,8 @@ class Told(NamedTuple):
     """What comes over a line.
 
     `up`: the cluster is there; the key is its address. `down`: it is not, or no longer, and the value says why. `pulse`: its
-    workers, each with how many steps it takes at once. `said`: messages of the attempt under the key, with `worker` and
-    `pid`. Its end, as the engine sees it: `ended`, `failed` with an error, `cancelled`, or `lost` with its worker.
+    workers, each with how many steps it takes at once. `exited`: a worker process of our own, under its address, with its
+    exit code. `said`: messages of the attempt under the key, with `worker` and `pid`. Its end, as the engine sees it: `ended`, `failed` with an error, `cancelled`, or `lost` with its worker.
     """
 
     what: str
@@ -95,11 +97,13 @@ class Line(Protocol):
     def inbox(self) -> Inbox:
         """Where what is told comes."""
 
-    def submit(self, key: str, order: bytes, tags: Mapping[str, str]) -> None:
+    def submit(self, key: str, task: bytes, tags: Mapping[str, str]) -> None:
         """Have an attempt run somewhere, once: never twice, whatever becomes of its worker."""
 
-    def cancel(self, keys: list[str]) -> None:
-        """Have the engine forget these: what has not begun does not begin, what has is interrupted as far as that goes."""
+    def cancel(self, keys: list[str], *, at_once: bool = False) -> None:
+        """Have the engine forget these: what has not begun does not begin, what has is ended where it runs, in stages or
+        at once.
+        """
 
     def close(self) -> None:
         """Let go of everything; what still runs on a cluster of our own ends."""
@@ -119,23 +123,38 @@ class Site(NamedTuple):
 class _Job:
     """An attempt that the engine has."""
 
-    __slots__ = ("deadline", "doom", "has_ended", "is_told_of", "launch", "misses", "pid", "since", "worker")
+    __slots__ = (
+        "cause",
+        "doom",
+        "file_key",
+        "has_ended",
+        "is_told_of",
+        "launch",
+        "lost",
+        "misses",
+        "pid",
+        "since",
+        "worker",
+    )
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.since = time.monotonic()
-        #: where it runs, once it does
+        #: where it runs, once it does, and in which process
         self.worker: str | None = None
         self.pid: int | None = None
+        #: of the files that its output goes to
+        self.file_key: str | None = None
         #: the log has the event that ends the attempt
         self.has_ended = False
         #: how often in a row the worker was not among those of the cluster
         self.misses = 0
         self.is_told_of = False
-        #: when the attempt has taken too long, or when one that was interrupted for that is given up
-        self.deadline: float | None = None
-        #: why the attempt was interrupted from here
-        self.doom: StepTimeoutError | None = None
+        #: why the attempt was ended by those who look after it
+        self.doom: StepTimeoutError | StepMemoryError | None = None
+        #: when the worker was found to be lost, and by what
+        self.lost: float | None = None
+        self.cause: BaseException | None = None
 
 
 class ClusterExecutor(OutsideExecutor):
@@ -155,10 +174,14 @@ class ClusterExecutor(OutsideExecutor):
         #: worker -> how many steps it takes at once
         self._threads: Mapping[str, int] = {}
         self._busy: dict[str, _Job] = {}
+        #: how worker processes of our own have ended, by their addresses
+        self._exits: dict[str, int | None] = {}
+        #: a process of a step, or a worker, was lost or ended from here
+        self._has_lost = False
         #: why there is no cluster, or none any more
         self._down: BaseException | None = None
-        self._stage = 0
-        self._next_stage = 0.0
+        #: when steps of an interrupted run are given up of which nothing is heard
+        self._last_moment = 0.0
         self._next_look = 0.0
         self._started = 0.0
 
@@ -186,20 +209,11 @@ class ClusterExecutor(OutsideExecutor):
             self.place.describe(),
             message=f"Executing steps using {self._engine} executor: parent process (pid: {os.getpid()}), {what}",
         )
-        steps = self.place.plan.steps.values()
-        unbound = [step.key for step in steps if step.demands is not None and step.demands.memory_limit]
-        if unbound:
-            text = (
-                f"The memory_limit of {unbound} is not kept: {self._engine} runs several steps in one process. Run the job with the "
-                f"multiprocess executor to have it kept, or bound the memory of the workers, as memory_limit of a local cluster does."
-            )
-            warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
-            yield self._note(text)
 
     def _assign(self) -> Assignment:
-        """For workers, whose environment may be another one, with the folder of the outputs as it is here."""
+        """For workers, whose environment may be another one, with the place of the outputs as it is here."""
         made = make_assignment(self.place, self._folder / FOLDER)
-        overrides = {**made.overrides, "artifacts.dir": str(self._folder.parent)}
+        overrides = {**made.overrides, "artifacts.dir": self.place.facts.instance.artifacts_place}
         return msgspec.structs.replace(made, home=str(Path(made.home).resolve()), overrides=overrides)
 
     def _no_cluster(self, error: BaseException) -> Exception:
@@ -216,8 +230,12 @@ class ClusterExecutor(OutsideExecutor):
         self.place.signals.restore()
         if self._line is not None:
             self._line.close()
+            is_free = presence.wait_until_free(self._folder)
             with contextlib.suppress(OSError):
-                self._folder.rmdir()  # nothing is kept there
+                Path(self._folder, FOLDER).rmdir()  # no step has said anything
+                self._folder.rmdir()  # nor stored anything
+            if is_free and (self._has_lost or self._interrupt is not None):
+                sweep(self._folder, is_deserted=True)  # whoever was killed may have been writing a value
         if self._interrupt is not None:
             yield self._note(f"{self._engine} executor: the run has let go of the cluster after it was interrupted.")
         elif not is_aborted:
@@ -247,7 +265,11 @@ class ClusterExecutor(OutsideExecutor):
         assert self._line is not None
         key = f"treadle-{self._run.run_id}-{order.step_key}-{order.attempt}"
         self._busy[key] = _Job(order)
-        self._line.submit(key, guest.encode(Order(order)), self.place.job.wiring.ops[order.path].tags)
+        demands = self.place.plan.steps[order.path].demands
+        task = guest.Task(order)
+        if demands is not None:
+            task = guest.Task(order, demands.timeout, demands.memory_limit, demands.isolation == "fresh_process")
+        self._line.submit(key, guest.encode(task), self.place.job.wiring.ops[order.path].tags)
 
     def next_event(self, timeout: float | None) -> DagsterEvent | None:
         """What comes from the cluster, in the order in which it comes."""
@@ -296,8 +318,9 @@ class ClusterExecutor(OutsideExecutor):
             error, signals.pending = signals.pending, None
             if self._interrupt is None:
                 self._stop(error)
-            else:
-                self._next_stage = now  # asked twice
+            elif self._line is not None:  # asked twice
+                self._line.cancel(list(self._busy), at_once=True)
+                self._last_moment = min(self._last_moment, now + guest.GRACE)
         if self._interrupt is None and now >= self._next_look:
             self._next_look = now + LOOK
             if self.place.facts.instance.get_status(self._run.run_id) is DagsterRunStatus.CANCELING:
@@ -305,11 +328,11 @@ class ClusterExecutor(OutsideExecutor):
         if self._interrupt is not None:
             for key in [key for key, job in self._busy.items() if job.worker is None and now - job.since > LOOK]:
                 del self._busy[key]  # it has not begun, and now it will not
-            if self._busy and now >= self._next_stage:
-                self._insist()
+            if self._busy and now >= self._last_moment:
+                self._leave_behind()
         for key, job in list(self._busy.items()):
-            if job.deadline is not None and now >= job.deadline and self._interrupt is None:
-                self._end_late(key, job)
+            if job.lost is not None and (job.worker in self._exits or now - job.lost > EXIT):
+                self._bury(key)
 
     def _stop(self, error: BaseException) -> None:
         self._interrupt = error
@@ -319,63 +342,21 @@ class ClusterExecutor(OutsideExecutor):
         )
         for job in self._busy.values():
             job.since = time.monotonic()
-        self._next_stage = time.monotonic() + GRACE
+        # interrupted, asked and killed they are ended where they run
+        self._last_moment = time.monotonic() + 3 * guest.GRACE + EXIT
         if self._line is not None:
             self._line.cancel(list(self._busy))
 
-    def _insist(self) -> None:
-        """Steps did not end when they were interrupted."""
-        self._stage += 1
-        self._next_stage = time.monotonic() + GRACE
+    def _leave_behind(self) -> None:
+        """Nothing was heard of what was to end: neither its worker nor the engine answers."""
         keys = [job.launch.step_key for job in self._busy.values()]
-        if self._stage == 1 and self._kill([*self._busy.values()]):
-            text = f"{keys} did not end when interrupted; sending SIGKILL to their worker processes."
-            self._heard.append(self._note(f"{self._engine} executor: {text}"))
-            return
         where = sorted({str(job.worker) for job in self._busy.values()})
         text = (
-            f"{keys} did not end when interrupted, and {self._engine} cannot stop a task that runs. The run ends without them; they "
-            f"may go on for a while on {where}."
+            f"nothing was heard of the end of {keys}, and the run ends without them. They may go on on {where}, as long as these "
+            f"workers of {self._engine} do not answer."
         )
         self._heard.append(self._note(f"{self._engine} executor: {text}"))
         self._fail_all(DagsterExecutionInterruptedError(f"{self._engine} executor: {text}"))
-
-    def _kill(self, jobs: list[_Job]) -> bool:
-        """Kill the processes of steps, where they are our own; False where there are none."""
-        pids = {job.pid for job in jobs if job.pid is not None} - {os.getpid()}
-        if self._site.address is not None or not pids:
-            return False
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        return True
-
-    def _end_late(self, key: str, job: _Job) -> None:
-        """A step takes too long: it is interrupted, and given up if that does not help."""
-        demands, step_key = self.place.plan.steps[job.launch.path].demands, job.launch.step_key
-        assert demands is not None
-        assert self._line is not None
-        if job.doom is None:
-            job.doom = StepTimeoutError(
-                f"Step {step_key} has taken longer than its op's timeout of {demands.timeout:g} s, and was interrupted. Give it more "
-                f"time, or see what it waits for: treadle logs {self._run.run_id} {step_key}."
-            )
-            job.deadline = time.monotonic() + GRACE
-            self._line.cancel([key])
-            return
-        job.deadline = None
-        # of a process that has other threads nobody knows what they are at
-        is_alone = job.worker is not None and self._threads.get(job.worker) == 1
-        is_killed = is_alone and self._kill([job])
-        what = "sending SIGKILL to its worker process" if is_killed else f"it may go on for a while on {job.worker}"
-        text = f"{self._engine} executor: step {step_key} did not end when interrupted; {what}."
-        self._heard.append(self._note(text, key=step_key))
-        if not is_killed:
-            del self._busy[key]
-            self._heard.append(self._end_of_late(job, job.doom))
-
-    def _end_of_late(self, job: _Job, doom: StepTimeoutError) -> DagsterEvent:
-        return end_of_lost(self.place, job.launch, error_info(doom), may_retry=self._interrupt is None)
 
     def _fail_all(self, error: BaseException) -> None:
         for job in self._busy.values():
@@ -394,6 +375,8 @@ class ClusterExecutor(OutsideExecutor):
             self._look_at_workers()
         elif what == "up":
             self._scheduler = key
+        elif what == "exited":
+            self._exits[key] = value
         elif what == "down":
             if self._down is None:
                 self._lose_cluster(value)
@@ -404,45 +387,108 @@ class ClusterExecutor(OutsideExecutor):
         job = self._busy.get(key)
         if job is None:
             return
-        job.worker, job.pid = message["worker"], message["pid"]
+        job.worker, job.pid = message["worker"], message["pid"] or job.pid
         for body in message["told"]:
             told = guest.decode_told(body)
             if isinstance(told, Event):
                 self._hear_event(job, told)
             elif isinstance(told, Said):
                 self._heard.append(told)
-            elif isinstance(told, Done):
-                del self._busy[key]
-                if told.breaks is not None and self._interrupt is None and job.doom is None:
-                    self._failures.append(told.breaks)
-            elif isinstance(told, Broken):
-                del self._busy[key]
-                self._take_error(job, told.error)
+            elif isinstance(told, Note):
+                self._heard.append(self._note(f"{self._engine} executor: {told.text}", told.error, job.launch.step_key))
+            elif isinstance(told, Doomed):
+                job.doom = self._doom_of(job, told)
+            elif isinstance(told, Printed):
+                self._keep_output(job, told)
+            else:
+                self._busy.pop(key, None)
+                self._hear_over(job, told)
+
+    def _hear_over(self, job: _Job, told: Any) -> None:
+        """The last word of who looks after an attempt."""
+        self._show(job)
+        if isinstance(told, Broken):
+            self._take_error(job, told.error)
+        elif isinstance(told, Gone):
+            self._bury_process(job, told)
+        elif told.breaks is not None and self._interrupt is None and job.doom is None:
+            self._failures.append(told.breaks)
 
     def _hear_event(self, job: _Job, told: Event) -> None:
-        kind = told.type_value
-        if kind in BEGINNINGS:
-            demands = self.place.plan.steps[job.launch.path].demands
-            if demands is not None and demands.timeout is not None:
-                job.deadline = time.monotonic() + demands.timeout
-        elif kind in _ENDS:
-            job.has_ended, job.deadline = True, None
-            if job.doom is not None and kind != _SUCCESS:
-                self._heard.append(self._end_of_late(job, job.doom))
+        event = from_wire(told, self._reader)
+        if told.type_value in _ENDS:
+            job.has_ended = True
+            if job.doom is not None and told.type_value != _SUCCESS:
+                self._heard.extend(self._ended_from_there(job, job.doom))
                 return
-        self._heard.append(from_wire(told, self._reader))
+        elif told.type_value == _CAPTURED:
+            job.file_key = event.event_specific_data.file_key  # type: ignore[union-attr]
+        self._heard.append(event)
+
+    def _doom_of(self, job: _Job, told: Doomed) -> StepTimeoutError | StepMemoryError:
+        key = job.launch.step_key
+        self._has_lost = True
+        if told.memory is None:
+            demands = self.place.plan.steps[job.launch.path].demands
+            return took_too_long(self._run.run_id, key, demands.timeout if demands is not None else None)
+        limit = told.limit or 0
+        if told.is_of_host:
+            whose = f"the share at which the memory limit of {self._engine} worker {job.worker} ends a process,"
+            return took_too_much(key, told.memory, limit, whose)
+        return took_too_much(key, told.memory, limit)
+
+    def _keep_output(self, job: _Job, told: Printed) -> None:
+        """What a step has written where its files are not seen from here."""
+        folder = Path(self._folder, FOLDER)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, begin, left in zip(files_of(folder, told.file_key), told.begins, told.left, strict=True):
+            more = f"\n... and {left:,} bytes more, which were not sent from {job.worker}\n" if left else ""
+            path.write_bytes(begin + more.encode())
+
+    def _show(self, job: _Job) -> None:
+        if job.file_key is not None:
+            how = f"treadle logs {self._run.run_id} {job.launch.step_key}"
+            show(Path(self._folder, FOLDER), job.file_key, how)
+
+    def _ended_from_there(self, job: _Job, doom: Exception) -> Iterator[DagsterEvent]:
+        """The events of a step that was ended because it went beyond a limit."""
+        info, key = error_info(doom), job.launch.step_key
+        text = f'{self._engine} executor: step "{key}" was ended, since it went beyond a limit.'
+        yield self._note(text, info, key)
+        yield end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)
+
+    def _bury_process(self, job: _Job, told: Gone) -> None:
+        """The process of a step is gone; its worker is not."""
+        self._has_lost = True
+        if job.doom is not None and not job.has_ended:
+            self._heard.extend(self._ended_from_there(job, job.doom))
+            return
+        info, key = error_info(ChildProcessCrashException(told.pid, told.code)), job.launch.step_key
+        if job.has_ended:
+            text = f'The process of step "{key}" crashed after the step had ended ({describe_exit(told.code)}).'
+            self._heard.append(self._note(text, info, key))
+            return
+        text = f'{self._engine} executor: child process for step "{key}" on {job.worker} unexpectedly exited.'
+        self._heard.append(self._note(text, info, key))
+        self._end_lost(job, info)
+
+    def _end_lost(self, job: _Job, info: SerializableErrorInfo) -> None:
+        end = end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)
+        if end.event_type_value == _FAILURE and self._interrupt is None:
+            self._failures.append(info)
+        self._heard.append(end)
 
     def _hear_end(self, what: str, key: str, error: BaseException | None) -> None:
         """The engine is through with an attempt that has not had its last word."""
         if what == "cancelled":
-            if self._interrupt is None and self._busy[key].doom is None:
+            if self._interrupt is None and self._busy[key].lost is None:
                 assert error is not None
                 self._lose_cluster(error)
         elif what == "failed":
             assert error is not None
             self._take_error(self._busy.pop(key), error_info(error))
         else:
-            self._bury(key, error)
+            self._lose_worker(key, error)
 
     def _take_error(self, job: _Job, error: SerializableErrorInfo) -> None:
         """A worker could not so much as begin, or could not say what it did."""
@@ -457,7 +503,7 @@ class ClusterExecutor(OutsideExecutor):
                 # one that has just joined may not be in an answer that was under way
                 job.misses = 0 if job.worker in self._threads else job.misses + 1
                 if job.misses > 1:
-                    self._bury(key, None)
+                    self._lose_worker(key, None)
             elif not job.is_told_of and now - job.since > WAITING and self._has_idle_thread():
                 job.is_told_of = True
                 text = (
@@ -470,28 +516,37 @@ class ClusterExecutor(OutsideExecutor):
     def _has_idle_thread(self) -> bool:
         return not self._threads or sum(job.worker is not None for job in self._busy.values()) < self._room
 
-    def _bury(self, key: str, cause: BaseException | None) -> None:
-        """A worker is gone, with the step that it was at."""
-        job = self._busy.pop(key)
+    def _lose_worker(self, key: str, cause: BaseException | None) -> None:
+        """A worker is gone, with the step that it was at. How it ended is known a moment later, where it is our own."""
+        job = self._busy[key]
         assert self._line is not None
-        self._line.cancel([key])
-        error = ChildProcessCrashException(job.pid)
-        error.__cause__ = cause
-        info, step_key = error_info(error), job.launch.step_key
+        if job.lost is None:
+            job.lost, job.cause = time.monotonic(), cause
+            self._line.cancel([key], at_once=True)
+        if self._site.address is not None or job.worker is None:
+            self._bury(key)
+
+    def _bury(self, key: str) -> None:
+        job = self._busy.pop(key)
+        self._has_lost = True
+        code = self._exits.get(job.worker or "")
+        step_key = job.launch.step_key
         which = f"{self._engine} worker {job.worker or '(unknown)'}"
+        how = f" ({describe_exit(code)})" if code is not None else ""
+        error = ChildProcessCrashException(job.pid)
+        error.__cause__ = DagsterSubprocessError(f"The {which} was lost{how}, and its children go with it.")
+        error.__cause__.__cause__ = job.cause
+        info = error_info(error)
+        self._show(job)
         if job.has_ended:
-            text = f'{self._engine} executor: the {which} was lost after step "{step_key}" had ended.'
+            text = f'{self._engine} executor: the {which} was lost{how} after step "{step_key}" had ended.'
             self._heard.append(self._note(text, info, step_key))
-            return
-        if job.doom is not None:
-            self._heard.append(self._end_of_late(job, job.doom))
-            return
-        text = f'{self._engine} executor: the {which} was lost while it was at step "{step_key}": {error}'
-        self._heard.append(self._note(text, info, step_key))
-        end = end_of_lost(self.place, job.launch, info, may_retry=self._interrupt is None)
-        if end.event_type_value == _FAILURE and self._interrupt is None:
-            self._failures.append(info)
-        self._heard.append(end)
+        elif job.doom is not None:
+            self._heard.extend(self._ended_from_there(job, job.doom))
+        else:
+            text = f'{self._engine} executor: the {which} was lost{how} while it was at step "{step_key}".'
+            self._heard.append(self._note(text, info, step_key))
+            self._end_lost(job, info)
 
     def _lose_cluster(self, cause: BaseException) -> None:
         self._down = cause

@@ -1,7 +1,7 @@
 """The worker processes of one run: how they are started, what becomes of them.
 
-Started by a fork server that has loaded the job, or each as a program of its own. `multiprocess` gives them work; nothing
-here knows what a step is.
+Started by a fork server that has loaded the job, or each as a program of its own. `multiprocess` and `guest` give them
+work; nothing here knows what a step is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,11 @@ for pid in there:
 class Server:
     """A fork server that was started and has not been told yet for which run: it gets itself ready meanwhile."""
 
-    def __init__(self) -> None:
-        """Raises OSError where no process can be had."""
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: variables besides those of this process. Raises OSError where no process can be had."""
         ours, theirs = socket.socketpair()
         try:
-            self.process = _start("treadle.executors.forkserver", theirs)
+            self.process = _start("treadle.executors.forkserver", theirs, environment=environment)
         except BaseException:
             ours.close()
             raise
@@ -97,8 +97,16 @@ class Server:
 class Crew:
     """Starts workers of one run, and knows how each ended."""
 
-    def __init__(self, assignment: Assignment, method: str, server: Server | None = None) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        method: str,
+        server: Server | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._assignment = assignment
+        #: variables that the processes have besides those of this one; a server that is given has them already
+        self._environment = environment
         self.method = method if CAN_FORK else SPAWN
         self._server: subprocess.Popen[bytes] | None = None
         #: to the fork server, if there is one
@@ -117,7 +125,7 @@ class Crew:
         self._presence = presence.hold(Path(assignment.capture_folder).parent)
         if self.method == FORKSERVER:
             try:
-                self._engage(server or Server())
+                self._engage(server or Server(self._environment))
             except OSError:
                 self._let_go()
                 raise
@@ -143,7 +151,11 @@ class Crew:
             except OSError:  # the fork server is gone, and we have not heard of it yet
                 self._lose_server()
         if self.control is None:
-            hand = Hand(self._count, channel, _start("treadle.executors.worker", theirs, self._presence))
+            hand = Hand(
+                self._count,
+                channel,
+                _start("treadle.executors.worker", theirs, self._presence, environment=self._environment),
+            )
             self._watch(hand)
             channel.send(self._assignment)
         theirs.close()
@@ -278,7 +290,13 @@ class Crew:
             self._presence = None
 
 
-def _start(module: str, theirs: socket.socket, presence: int | None = None) -> subprocess.Popen[bytes]:
+def _start(
+    module: str,
+    theirs: socket.socket,
+    presence: int | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     """A new interpreter that runs `main` of a module with its end of a socket, from where this one finds its modules.
 
     It has a session of its own, so that no signal of a terminal reaches it.
@@ -290,7 +308,8 @@ def _start(module: str, theirs: socket.socket, presence: int | None = None) -> s
         f"from {module} import main; main(*{inherited})"
     )
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited, start_new_session=True)
+    env = {**os.environ, **environment} if environment is not None else None
+    return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited, env=env, start_new_session=True)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:

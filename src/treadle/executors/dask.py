@@ -1,19 +1,20 @@
 """Steps on a Dask cluster: each attempt is a task, on a cluster that is there or on one made for the run.
 
-This process alone writes the log: steps tell what happens by way of the scheduler, as it happens. No value passes through
-Dask, and no attempt is begun twice, whatever Dask does with a task whose worker it has lost.
+The task runs in the event loop of a Dask worker and has the step run in a child of it, see `guest`. This process alone
+writes the log: what happens is told by way of the scheduler, as it happens. No value passes through Dask, and no attempt is
+begun twice, whatever Dask does with a task whose worker it has lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+import dask
 import distributed
 import msgspec
 
@@ -22,9 +23,12 @@ from treadle.definitions.job import JobDefinition
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterInvalidDefinitionError
 from treadle.executors import guest
-from treadle.executors.cluster import GRACE, LOOK, PATIENCE, ClusterExecutor, Inbox, Site, Told
+from treadle.executors.cluster import LOOK, PATIENCE, ClusterExecutor, Inbox, Site, Told
 
 _NAME = "treadle"
+#: what the run keeps at the scheduler, beside which worker has begun which attempt: how steps that are not wanted are to end,
+#: and what changes as long as the run is there
+_ENDING, _SIGN = "ending", "sign of life"
 #: without types of their own
 _LocalCluster: Any = distributed.LocalCluster
 _Client: Any = distributed.Client
@@ -33,36 +37,57 @@ _Client: Any = distributed.Client
 RESOURCES_TAG = "dagster-dask/resource_requirements"
 #: seconds in which a scheduler answers at first
 CONNECT = 10.0
+#: seconds in which workers end what they have for a run that is over
+TIDYING = 10.0
 
 
-def run_task(key: str, topic: str, run_id: str, assignment: bytes, order: bytes) -> str | None:
-    """On a Dask worker: run an attempt. Gives the address of the worker that has begun it before, and then runs nothing."""
+async def run_task(key: str, topic: str, run_id: str, assignment: bytes, task: bytes) -> str | None:
+    """On a Dask worker, in its event loop: have an attempt run.
+
+    Gives the address of the worker that has begun it before, and then runs nothing.
+    """
     worker: Any = distributed.get_worker()
     scheduler, address = worker.scheduler, worker.address
-    loop = worker.loop.asyncio_loop
 
-    async def claim() -> str | None:
-        """Dask gives a task to another worker when one is lost; of a step that was begun nobody knows what it has done."""
-        name = [_NAME, run_id, key]
-        earlier: str | None = await scheduler.get_metadata(keys=name, default=None)
-        if earlier is None:
-            await scheduler.set_metadata(keys=name, value=address)
-            await post([])
-        return earlier
+    async def post(pid: int | None, messages: list[bytes]) -> None:
+        await scheduler.log_event(topic=topic, msg={_NAME: key, "worker": address, "pid": pid, "told": messages})
 
-    async def post(messages: list[bytes]) -> None:
-        await scheduler.log_event(
-            topic=topic, msg={_NAME: key, "worker": address, "pid": os.getpid(), "told": messages}
-        )
+    async def read(name: str) -> Any:
+        return await scheduler.get_metadata(keys=[_NAME, run_id, name], default=None)
 
     def is_wanted() -> bool:
-        task = worker.state.tasks.get(key)
-        return task is not None and task.state in ("executing", "long-running")
+        known = worker.state.tasks.get(key)
+        return known is not None and known.state in ("executing", "long-running")
 
-    earlier = asyncio.run_coroutine_threadsafe(claim(), loop).result()
+    # Dask gives a task to another worker when one is lost; of a step that was begun nobody knows what it has done.
+    earlier: str | None = await read(key)
     if earlier is None:
-        guest.perform(guest.Host(f"Dask worker {address}", loop, post, is_wanted), assignment, order)
+        await asyncio.gather(scheduler.set_metadata(keys=[_NAME, run_id, key], value=address), post(None, []))
+        host = guest.Host(
+            worker,
+            f"a process of Dask worker {address}",
+            str(worker.local_directory),
+            {"DASK_SCHEDULER_ADDRESS": str(scheduler.address)},
+            _memory_limit(worker),
+            post,
+            is_wanted,
+            lambda: read(_ENDING),
+            lambda: read(_SIGN),
+        )
+        await guest.perform(host, assignment, task)
     return earlier
+
+
+def _memory_limit(worker: Any) -> int | None:
+    """Bytes at which the nanny of a worker ends it: its children, which the nanny does not see, are held to the same."""
+    fraction = dask.config.get("distributed.worker.memory.terminate", False)
+    limit: int | None = worker.memory_manager.memory_limit
+    return int(limit * fraction) if limit and fraction and worker.nanny is not None else None
+
+
+async def leave(assignment: bytes, dask_worker: Any) -> None:
+    """On each Dask worker, when the run is over."""
+    await guest.leave(dask_worker, assignment)
 
 
 class DaskLine:
@@ -78,19 +103,20 @@ class DaskLine:
         self._is_closing = asyncio.Event()
         self._client: Any = None
         self._futures: dict[str, Any] = {}
+        self._signs = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._live, name="treadle-dask", daemon=True)
         self._thread.start()
 
     # -- from the thread of the run
 
-    def submit(self, key: str, order: bytes, tags: Mapping[str, str]) -> None:
+    def submit(self, key: str, task: bytes, tags: Mapping[str, str]) -> None:
         """Have an attempt run somewhere."""
-        self._call(self._submit, key, order, _read_resources(tags))
+        self._call(self._submit, key, task, _read_resources(tags))
 
-    def cancel(self, keys: list[str]) -> None:
-        """Have Dask forget these: what has not begun does not begin, what has is interrupted by itself."""
-        self._call(self._cancel, keys)
+    def cancel(self, keys: list[str], *, at_once: bool = False) -> None:
+        """Have Dask forget these: what has not begun does not begin, what has is ended where it runs."""
+        self._call(self._begin, self._cancel(keys, guest.AT_ONCE if at_once else guest.IN_STAGES))
 
     def close(self) -> None:
         """Let go of everything; what still runs on a cluster of our own ends."""
@@ -116,7 +142,7 @@ class DaskLine:
         async with contextlib.AsyncExitStack() as stack:
             at: Any = self._options.get("address")
             if self._kind == "local":
-                at = await stack.enter_async_context(_LocalCluster(**self._options, asynchronous=True))
+                at = await stack.enter_async_context(_LocalCluster(**self._local_options(), asynchronous=True))
             self._client = client = await stack.enter_async_context(
                 _Client(at, asynchronous=True, set_as_default=False, name=_NAME, timeout=CONNECT)
             )
@@ -124,19 +150,42 @@ class DaskLine:
                 await client.register_plugin(_Shield())
             # Dask clears what it keeps under a client's name some time after the client has gone.
             client.subscribe_topic(client.id, self._take)
+            await self._give_sign(client)
             self.inbox.put(Told("pulse", value=await client.nthreads()))
             self.inbox.put(Told("up", client.scheduler.address))
-            await self._stay(client)
-            if client.status == "running":
-                with contextlib.suppress(Exception):  # the scheduler may go just now: then there is nothing to tidy up
-                    await asyncio.wait_for(self._tidy_up(client), GRACE)
+            try:
+                await self._stay(client)
+                if client.status == "running":
+                    with contextlib.suppress(
+                        Exception
+                    ):  # the scheduler may go just now: then there is nothing to tidy up
+                        await asyncio.wait_for(self._tidy_up(client), TIDYING)
+            finally:
+                await guest.leave(None, self._assignment)  # workers may be threads of this process
+
+    def _local_options(self) -> dict[str, Any]:
+        """With nannies that tell how their workers end."""
+        if "worker_class" in self._options or not self._options.get("processes", True):
+            return dict(self._options)
+        inbox = self.inbox
+
+        class Nanny(distributed.Nanny):  # type: ignore[misc,unused-ignore]
+            def _on_worker_exit_sync(self, exitcode: int | None) -> None:
+                inbox.put(Told("exited", str(self.worker_address), exitcode))
+                super()._on_worker_exit_sync(exitcode)  # type: ignore[no-untyped-call,unused-ignore]
+
+        return {**self._options, "worker_class": Nanny}
+
+    async def _give_sign(self, client: Any) -> None:
+        self._signs += 1
+        await client.set_metadata([_NAME, self._run_id, _SIGN], self._signs)
 
     async def _stay(self, client: Any) -> None:
         """Look at the cluster now and then, until the run is over. Raises where the scheduler does not answer."""
         closing = asyncio.ensure_future(self._is_closing.wait())
         while not closing.done():
             await asyncio.wait({closing}, timeout=LOOK)
-            pulse = asyncio.ensure_future(client.nthreads())
+            pulse = asyncio.ensure_future(self._take_pulse(client))
             pulse.add_done_callback(_forget)
             await asyncio.wait({closing, pulse}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if pulse.done():
@@ -145,23 +194,31 @@ class DaskLine:
                 raise TimeoutError(f"no answer in {PATIENCE:g} s")
             pulse.cancel()
 
+    async def _take_pulse(self, client: Any) -> Any:
+        await self._give_sign(client)
+        return await client.nthreads()
+
     async def _tidy_up(self, client: Any) -> None:
         if self._futures:
             await client.cancel(list(self._futures.values()), force=True)
         client.unsubscribe_topic(client.id)
-        await client.set_metadata([_NAME, self._run_id], {})
+        await client.set_metadata([_NAME, self._run_id], {})  # workers that do not answer end by this when they can
+        await client.run(leave, self._assignment, on_error="ignore")
 
     def _take(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, Mapping) and _NAME in message:
             self.inbox.put(Told("said", message[_NAME], message))
 
-    def _submit(self, key: str, order: bytes, resources: Mapping[str, float] | None) -> None:
+    def _submit(self, key: str, task: bytes, resources: Mapping[str, float] | None) -> None:
         future = self._futures[key] = self._client.submit(
-            run_task, key, self._client.id, self._run_id, self._assignment, order,
+            run_task, key, self._client.id, self._run_id, self._assignment, task,
             key=key, pure=False, retries=0, resources=resources,
         )  # fmt: skip
-        task = self._loop.create_task(self._wait(key, future))
+        self._begin(self._wait(key, future))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -180,12 +237,12 @@ class DaskLine:
         self._futures.pop(key, None)
         self.inbox.put(Told(what, key, value))
 
-    def _cancel(self, keys: list[str]) -> None:
-        futures = [self._futures[key] for key in keys if key in self._futures]
-        if futures:
-            task = self._loop.create_task(self._client.cancel(futures, force=True))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _cancel(self, keys: list[str], ending: int) -> None:
+        with contextlib.suppress(OSError):  # the scheduler has gone: that is told elsewhere
+            await self._client.set_metadata([_NAME, self._run_id, _ENDING], ending)
+            futures = [self._futures[key] for key in keys if key in self._futures]
+            if futures:
+                await self._client.cancel(futures, force=True)
 
 
 def _forget(task: asyncio.Future[Any]) -> None:

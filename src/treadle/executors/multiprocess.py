@@ -12,7 +12,6 @@ import pickle
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -31,7 +30,7 @@ from treadle.errors import (
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
-from treadle.executors.capture import FOLDER, discard, files_of
+from treadle.executors.capture import FOLDER, discard, show
 from treadle.executors.crew import FORKSERVER, Crew, Hand, Server, describe_exit
 from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
@@ -53,8 +52,6 @@ GRACE = 5.0
 LOOK = 0.5
 #: seconds between two looks at the memory of a process whose step is held to a limit
 MEMORY_LOOK = 0.05
-#: bytes of one step's output that are shown
-SHOWN = 1 << 20
 
 
 NO_PLACES: Mapping[str, str] = {}
@@ -481,16 +478,8 @@ class MultiprocessExecutor(OutsideExecutor):
 
     def _show(self, job: _Job) -> None:
         """Let the user of a terminal see what a step has written, as if it had written it here."""
-        if job.file_key is None:
-            return
-        for path, stream in zip(files_of(self._folder, job.file_key), (sys.stdout, sys.stderr), strict=True):
-            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-                text = file.read(SHOWN).decode("utf-8", "backslashreplace")
-                left = os.fstat(file.fileno()).st_size - file.tell()
-                more = f"\n... and {left:,} bytes more: treadle logs {self._run.run_id} {job.launch.step_key}\n"
-                if text:
-                    stream.write(text + (more if left > 0 else ""))
-                    stream.flush()
+        if job.file_key is not None:
+            show(self._folder, job.file_key, f"treadle logs {self._run.run_id} {job.launch.step_key}")
 
     def _take_broken(self, hand: Hand, message: Broken) -> None:
         """A worker could not load the job: its step fails, and it ends."""

@@ -155,9 +155,9 @@ def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterIns
     requirements.check(list(ExecutorRequirement), words, job, run, instance)
 
 
-def took_too_much(step_key: str, memory: int, limit: int) -> StepMemoryError:
-    """Of a step that was killed for its op's memory limit."""
+def took_too_much(step_key: str, memory: int, limit: int, whose: str = "its op's memory_limit") -> StepMemoryError:
+    """Of a step that was killed for a memory limit, mostly that of its op."""
     return StepMemoryError(
-        f"The process of step {step_key} has had {memory:,} bytes of memory, more than its op's memory_limit of {limit:,}, and was "
+        f"The process of step {step_key} has had {memory:,} bytes of memory, more than {whose} of {limit:,}, and was "
         f"killed. Give it more, or let it keep less at a time."
     )

@@ -39,6 +39,12 @@ def check(
         )
     if ExecutorRequirement.PERSISTENT_OUTPUTS in needs:
         _check_outputs(where, otherwise, job)
+        place = instance.settings.artifacts_dir
+        if isinstance(place, str) and place.startswith("memory:"):
+            raise DagsterUnmetExecutorRequirementsError(
+                f"{where}, and artifacts.dir of the instance is {place}, which is in the memory of one. Name a place "
+                f"that all of them reach, {otherwise}."
+            )
 
 
 def _check_outputs(where: str, otherwise: str, job: JobDefinition) -> None:

@@ -46,6 +46,12 @@ class Assignment(msgspec.Struct, tag=True):
     settings: bytes | None = None
     #: a descriptor comes with it, to be held as long as the process is there; see `presence`
     brings_presence: bool = False
+    #: what a worker is, for people
+    where: str = "subprocess"
+    #: how the names of output files begin, where those of several machines come together
+    capture_prefix: str = ""
+    #: the folder of the run's outputs, where this machine does not see it
+    unseen_folder: str | None = None
 
 
 class Order(msgspec.Struct, tag=True):
@@ -123,8 +129,42 @@ class Exited(msgspec.Struct, tag=True, array_like=True):
     code: int
 
 
+class Note(msgspec.Struct, tag=True, array_like=True):
+    """From who looks after a worker on another machine: something for the run's log."""
+
+    text: str
+    error: SerializableErrorInfo | None = None
+
+
+class Doomed(msgspec.Struct, tag=True, array_like=True):
+    """From there: the attempt is about to be ended, since it goes beyond a limit: of its time, or of so many bytes of memory.
+
+    `is_of_host`: the limit is not the op's, it is that of the place where the worker is.
+    """
+
+    memory: int | None = None
+    limit: int | None = None
+    is_of_host: bool = False
+
+
+class Printed(msgspec.Struct, tag=True, array_like=True):
+    """From there: how the two outputs of an attempt begin, which the run's process does not see."""
+
+    file_key: str
+    begins: tuple[bytes, bytes]
+    #: how many bytes more there are
+    left: tuple[int, int]
+
+
+class Gone(msgspec.Struct, tag=True, array_like=True):
+    """From there: the worker is gone before its attempt was over; `code` as in Exited, None where nobody knows."""
+
+    pid: int | None
+    code: int | None
+
+
 ToWorker = Assignment | Order | Fork | Stop
-ToParent = Event | Said | Done | Broken | Ready | Forked | Exited
+ToParent = Event | Said | Done | Broken | Ready | Forked | Exited | Note | Doomed | Printed | Gone
 
 _encode = msgspec.msgpack.Encoder(enc_hook=repr).encode
 

@@ -66,7 +66,7 @@ class Output(Protocol):
 class Shop:
     """One run's job, loaded and compiled: all that any step of it needs. Made once, before a process is forked."""
 
-    def __init__(self, assignment: Assignment, instance: DagsterInstance | None = None) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         run = codec.decode_run(assignment.run, DagsterRunStatus(assignment.status), assignment.tags)
         if assignment.run_config is not None:
@@ -81,7 +81,7 @@ class Shop:
             values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
         # how the run is executed is its own process's business, and may name variables of that one's environment
         config = run_config.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
-        self._instance = instance or _instance_of(assignment)
+        self._instance = _open_instance(assignment)
         self._find_repository = recipe.get_repository
         self._job, self._config, self._values, self._plan = job, config, values, compile_plan(job)
 
@@ -100,7 +100,11 @@ class Shop:
         return place
 
 
-def _instance_of(assignment: Assignment) -> DagsterInstance:
+def _open_instance(assignment: Assignment) -> DagsterInstance:
+    if assignment.unseen_folder is not None:
+        from treadle.executors.unseen import UnseenInstance
+
+        return UnseenInstance(assignment)
     ref = InstanceRef(assignment.home, assignment.overrides)
     if assignment.settings is None:
         return DagsterInstance.from_ref(ref)
@@ -172,7 +176,7 @@ class Worker:
 
 def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
     """Do what comes over the channel, until it breaks or says to stop. Without a shop it is made here."""
-    capture = Capture(Path(assignment.capture_folder))
+    capture = Capture(Path(assignment.capture_folder), assignment.capture_prefix)
     worker: Worker | None = None
     while True:
         message = channel.receive()
@@ -181,7 +185,7 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
         assert isinstance(message, Order)
         if worker is None:
             try:
-                worker = Worker(shop or Shop(assignment), channel, capture)
+                worker = Worker(shop or Shop(assignment), channel, capture, assignment.where)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
                 channel.send(Broken(error_info(error)))
                 break
