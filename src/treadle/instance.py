@@ -28,8 +28,9 @@ from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResu
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
 from treadle.settings import Settings
 from treadle.storage.leases import LeaseTerms
+from treadle.storage.presence import Lingerers
 from treadle.storage.sqlite import SqliteStore
-from treadle.storage.store import RunWriter, StepSummary, Store
+from treadle.storage.store import RunWriter, SlotClaim, StepSummary, Store
 
 #: which events of a log are wanted: one type, several, or all
 OfType = DagsterEventType | Iterable[DagsterEventType] | None
@@ -45,6 +46,21 @@ class InstanceRef(msgspec.Struct, frozen=True):
 
     home: str
     overrides: Mapping[str, Any] = {}
+
+
+class SlotUse(msgspec.Struct, frozen=True):
+    """How the slots of one name stand that all runs of an instance share."""
+
+    name: str
+    #: how many there are, and where that was said; None where this process knows of no limit, and another one does
+    limit: int | None
+    origin: str
+    #: how many are taken
+    taken: int
+    #: by whom, the oldest first
+    holders: Sequence[SlotClaim]
+    #: steps that wait for some, in the order of their turns
+    waiting: Sequence[SlotClaim]
 
 
 class DagsterInstance:
@@ -133,7 +149,7 @@ class DagsterInstance:
             own.database_folder / _DATABASE,
             durability=own.durability,
             max_step_log=own.max_step_log,
-            terms=LeaseTerms(own.lease_duration),
+            terms=LeaseTerms(own.lease_duration, lingers=Lingerers(own.artifacts_dir or home / "storage").are_there),
         )
         return DagsterInstance(store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
 
@@ -324,6 +340,19 @@ class DagsterInstance:
         return records.step_stats(run_id, self.all_logs(run_id), step_keys)
 
     get_step_stats_for_run = get_run_step_stats
+
+    def get_slots(self) -> list[SlotUse]:
+        """How the slots stand that all runs of the instance share (setting `slots`): taken by which steps, and who waits."""
+        limits, claims = self.settings.slots, self.store.slot_claims()
+        found = []
+        for name in sorted({*limits, *(name for claim in claims for name in claim.slots)}):
+            about = [claim for claim in claims if name in claim.slots]
+            holders = [claim for claim in about if claim.granted is not None]
+            origin = self.settings.origin_of(f"slots.{name}") if name in limits else "another process"
+            taken = sum(claim.slots[name] for claim in holders)
+            waiting = [claim for claim in about if claim.granted is None]
+            found.append(SlotUse(name, limits.get(name), origin, taken, holders, waiting))
+        return found
 
     # -- watching
 

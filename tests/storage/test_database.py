@@ -164,7 +164,7 @@ def test_store_of_a_newer_version_is_refused_with_both_versions(store: SqliteSto
     with sqlite3.connect(path) as connection:
         connection.execute("INSERT INTO schema_version VALUES (99, 0)")
     with pytest.raises(
-        StoreVersionError, match=r"has version 99 of the schema, and this Treadle knows versions up to 1"
+        StoreVersionError, match=r"has version 99 of the schema, and this Treadle knows versions up to 2"
     ):
         SqliteStore(path).count_runs()
 

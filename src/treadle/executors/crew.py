@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from treadle.errors import SerializableErrorInfo
-from treadle.executors import presence
 from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Ready, Stop
+from treadle.storage import presence
 
 FORKSERVER, SPAWN = "forkserver", "spawn"
 

@@ -28,15 +28,15 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
-from treadle.storage import leases, retention, sql, upkeep
+from treadle.storage import claims, leases, retention, sql, upkeep
 from treadle.storage.keeper import Keeper
-from treadle.storage.store import Collected, Lease, Owner, StepSummary
+from treadle.storage.store import Collected, Lease, Owner, SlotClaim, SlotRequest, StepSummary
 from treadle.storage.writer import Batch, SqliteWriter
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from treadle.storage.database import Database
+    from treadle.storage.database import Database, Transaction
 
 #: bytes of messages that one step may log
 MAX_STEP_LOG = 10_000_000
@@ -89,10 +89,8 @@ class SqliteStore:
                     self._database = Database(self.path, is_synchronous=self._durability == "full")
         return self._database
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open().writing() as connection:
-            yield connection
+    def _writing(self) -> Transaction:
+        return self._open().writing()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -298,11 +296,16 @@ class SqliteStore:
         if self.is_in_memory:
             if (writer.buffer or self._database is None) and not writer.is_lost:
                 self._unsettled.append(writer)
-            return
+            if not writer.has_claimed:
+                return
         if writer.pid != os.getpid():
             return
         with self._writing() as connection:
-            connection.execute(sql.queries()["give_up_lease"], (writer.number, writer.owner.token))
+            if writer.has_claimed:
+                number = upkeep.number_of(connection, run_id)
+                connection.execute(sql.queries()["give_up_claims"], (number, writer.token))
+            if not self.is_in_memory:
+                connection.execute(sql.queries()["give_up_lease"], (writer.number, writer.token))
 
     def renew(self, writers: Collection[SqliteWriter]) -> None:
         """Renew the leases of these writers."""
@@ -363,6 +366,46 @@ class SqliteStore:
         if self.is_in_memory:
             return lease.run_id in self._writers
         return leases.is_alive(lease, self.clock())
+
+    # -- slots
+
+    def ask_for_slots(self, writer: SqliteWriter, request: SlotRequest, limits: Mapping[str, int]) -> list[SlotClaim]:
+        """Take slots for a step of a run, or let it wait, in one transaction. For the writer."""
+        with self._claiming(writer) as (connection, asker):
+            return claims.ask(connection, asker, request, limits, self.clock(), self._stand)
+
+    def give_slots_back(self, writer: SqliteWriter, step_key: str) -> None:
+        """What a step had taken is free. For the writer."""
+        with self._claiming(writer) as (connection, asker):
+            connection.execute(sql.queries()["give_back"], (asker.number, step_key, asker.token))
+
+    @contextlib.contextmanager
+    def _claiming(self, writer: SqliteWriter) -> Iterator[tuple[sqlite3.Connection, claims.Asker]]:
+        """A transaction of who has the run's lease. LeaseLostError where that is somebody else."""
+        if self.is_in_memory:
+            self._settle()
+        run_id = writer.run.run_id
+        with self._writing() as connection:
+            number = upkeep.number_of(connection, run_id)
+            held = connection.execute(sql.queries()["token"], (number,)).fetchone()
+            if writer.is_lost or (not self.is_in_memory and held != (writer.token,)):
+                raise writer.lost()
+            yield connection, claims.Asker(number, run_id, writer.token)
+
+    def _stand(self, entries: list[claims.Entry]) -> claims.Standing:
+        return claims.sort_out(entries, self._is_claim_alive, self.terms.lingers)
+
+    def _is_claim_alive(self, entry: claims.Entry) -> bool:
+        if self.is_in_memory:
+            writer = self._writers.get(entry.claim.run_id)
+            return writer is not None and writer.token == entry.token
+        return entry.lease is not None and entry.lease_token == entry.token and self.is_alive(entry.lease)
+
+    def slot_claims(self) -> list[SlotClaim]:
+        """What steps have taken of the slots that all runs share, and who waits, in the order of their turns."""
+        with self._reading() as connection:
+            found = claims.read(connection)
+        return claims.in_order(self._stand(found).counting)
 
     # -- reading
 

@@ -57,7 +57,7 @@ def delete_run(database: Database, lease: Lease, due: Collection[str] | None) ->
             connection.executemany(queries["delete_event"], rows)
             if rows:
                 continue
-            for name in ("delete_marks", "delete_steps", "delete_tags", "delete_lease", "delete_run"):
+            for name in ("delete_marks", "delete_steps", "delete_tags", "delete_claims", "delete_lease", "delete_run"):
                 connection.execute(queries[name], (number,))
             connection.execute(queries["delete_older_numbers"])
             return True

@@ -1,0 +1,166 @@
+"""The slots that runs of a home share: who has taken which, who waits, and whose turn it is.
+
+A claim is a step's, and belongs to the lease of its run: it counts while the lease's owner is alive, and is deleted when
+whoever asks next sees that it is not. So nothing leaks, and nobody has to clear up. The SQLite store comes here, in its own
+transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from treadle.errors import CheckError
+from treadle.storage import sql
+from treadle.storage.store import Lease, SlotClaim, SlotRequest
+
+if TYPE_CHECKING:
+    import sqlite3
+
+#: seconds after which a step that waits, and does not ask again, holds up nobody: its run is at something else, or stands
+#: still. It keeps its place.
+SILENCE = 3.0
+
+_LARGEST = 2**63 - 1
+
+
+class Entry(NamedTuple):
+    """A claim as the store has it."""
+
+    number: int
+    claim: SlotClaim
+    token: str
+    seen: float
+    #: of the claim's run as it stands, and its token
+    lease: Lease | None
+    lease_token: str | None
+
+    @property
+    def turn(self) -> tuple[int, int, float, int]:
+        """What comes first has its turn first."""
+        run, step = self.claim.priority
+        return -run, -step, self.claim.asked, self.number
+
+
+class Standing(NamedTuple):
+    """Which claims count, and which are to be deleted."""
+
+    counting: Sequence[Entry]
+    gone: Sequence[Entry]
+
+
+def read(connection: sqlite3.Connection) -> list[Entry]:
+    """All claims in the store."""
+    found = []
+    for row in connection.execute(sql.queries()["claims"]):
+        number, run_id, step, token, slots, run_priority, step_priority, asked, seen, granted = row[:10]
+        claim = SlotClaim(run_id, step, msgspec.json.decode(slots), (run_priority, step_priority), asked, granted)
+        lease = sql.lease_of(run_id, row[11:]) if row[10] is not None else None
+        found.append(Entry(number, claim, token, seen, lease, row[10]))
+    return found
+
+
+def sort_out(
+    entries: Sequence[Entry], is_alive: Callable[[Entry], bool], lingers: Callable[[str, str], bool]
+) -> Standing:
+    """Which claims count: those whose owner is alive, and of those that are dead what was granted as long as processes that
+    used it are still there.
+    """
+    known: dict[str, bool] = {}
+    counting: list[Entry] = []
+    gone: list[Entry] = []
+    for entry in entries:
+        if entry.token not in known:
+            known[entry.token] = is_alive(entry)
+        counts = known[entry.token]
+        if not counts and entry.claim.granted is not None:
+            counts = lingers(entry.claim.run_id, entry.token)
+        (counting if counts else gone).append(entry)
+    return Standing(counting, gone)
+
+
+def in_the_way(mine: Entry, others: Sequence[Entry], limits: Mapping[str, int], now: float) -> list[SlotClaim]:
+    """What keeps a step from taking all that it asks for; nothing where it may.
+
+    In its way is what is taken, and what those are to have who wait and come before it: so a step that needs much is not
+    passed by many that need little, for ever.
+    """
+    wanted = mine.claim.slots
+    left = {name: limits[name] for name in wanted}
+    ahead = []
+    for other in others:
+        names = other.claim.slots.keys() & wanted.keys()
+        waits = other.claim.granted is None
+        if not names or (waits and (other.turn > mine.turn or abs(now - other.seen) > SILENCE)):
+            continue
+        ahead.append(other.claim)
+        for name in names:
+            left[name] -= other.claim.slots[name]
+    short = {name for name, count in wanted.items() if left[name] < count}
+    return [claim for claim in ahead if short & claim.slots.keys()]
+
+
+class Asker(NamedTuple):
+    """Whose request it is: the number of a run, its id, and the token of its lease."""
+
+    number: int
+    run_id: str
+    token: str
+
+
+def ask(
+    connection: sqlite3.Connection, asker: Asker, request: SlotRequest, limits: Mapping[str, int], now: float,
+    standing: Callable[[list[Entry]], Standing],
+) -> list[SlotClaim]:  # fmt: skip
+    """Take what a step asks for, all of it, or let it wait for its turn; gives what is in its way, nothing where it has it.
+
+    In the caller's transaction.
+    """
+    queries = sql.queries()
+    check(request, limits)
+    # What this run claimed in a former life is gone: whoever goes on with a run has waited for its processes.
+    entries = read(connection)
+    former = [each for each in entries if each.claim.run_id == asker.run_id and each.token != asker.token]
+    sorted_out = standing([each for each in entries if each not in former])
+    for entry in (*former, *sorted_out.gone):
+        connection.execute(queries["delete_claim"], (entry.number,))
+    mine, others = None, []
+    for entry in sorted_out.counting:
+        if (entry.claim.run_id, entry.claim.step_key) == (asker.run_id, request.step_key):
+            mine = entry
+        else:
+            others.append(entry)
+    if mine is not None and mine.claim.granted is not None:
+        return []
+    asked = now if mine is None else mine.claim.asked
+    run_priority, step_priority = (min(max(each, -_LARGEST), _LARGEST) for each in request.priority)
+    claim = SlotClaim(asker.run_id, request.step_key, request.slots, (run_priority, step_priority), asked)
+    number = _LARGEST if mine is None else mine.number
+    hindrances = in_the_way(Entry(number, claim, asker.token, now, None, None), others, limits, now)
+    slots = msgspec.json.encode(claim.slots).decode()
+    connection.execute(
+        queries["put_claim"],
+        (asker.number, claim.step_key, asker.token, slots, *claim.priority, asked, now, None if hindrances else now),
+    )
+    return hindrances
+
+
+def check(request: SlotRequest, limits: Mapping[str, int]) -> None:
+    """CheckError for a request that could never be met."""
+    for name, count in request.slots.items():
+        if count > limits.get(name, 0):
+            raise CheckError(
+                f'Step "{request.step_key}" asks for {count} of the slots "{name}", and there are {limits.get(name, 0)}: it would '
+                f"wait for ever."
+            )
+
+
+def in_order(entries: Sequence[Entry]) -> list[SlotClaim]:
+    """Claims as they are shown: what is taken, the oldest first, then what waits, in the order of turns."""
+    taken = [each for each in entries if each.claim.granted is not None]
+    waiting = [each for each in entries if each.claim.granted is None]
+    taken.sort(key=lambda each: (each.claim.granted or 0.0, each.number))
+    waiting.sort(key=lambda each: each.turn)
+    return [each.claim for each in (*taken, *waiting)]
