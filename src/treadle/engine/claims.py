@@ -40,6 +40,10 @@ class SharedSlots(NamedTuple):
     priority: int = 0
 
 
+#: what a step needs: how many of each name
+_Shape = tuple[tuple[str, int], ...]
+
+
 class _Waiting(NamedTuple):
     """A step that was refused, in the order in which steps of the run ask."""
 
@@ -59,9 +63,11 @@ class Claims:
         #: keys of steps that have what they need
         self._held: set[str] = set()
         #: by what steps need: those that wait, the first at the top of the heap
-        self._queues: dict[tuple[tuple[str, int], ...], list[_Waiting]] = {}
+        self._queues: dict[_Shape, list[_Waiting]] = {}
         #: of each step that was refused and has not got its slots since: its place, and when that was
         self._places: dict[str, tuple[_Waiting, float]] = {}
+        #: keys of those among them that the store knows of: the others have not asked, as they come behind these
+        self._asked: set[str] = set()
         self._count = 0
         self._told: set[str] = set()
         #: when somebody is to ask again, by the clock of `monotonic`; infinite where nobody waits
@@ -75,22 +81,25 @@ class Claims:
         key, now = order.step_key, monotonic()
         priority = self._plan.steps[order.path].priority
         place, since = self._places.get(key) or (self._new_place(key, priority), now)
-        if not self._is_behind(place, needs):
+        shape = tuple(sorted(needs.items()))
+        if not self._is_behind(place, shape):
             request = SlotRequest(key, needs, (self._shared.priority, priority))
             hindrances = self._writer.ask_for_slots(request, self._shared.limits)
             if not hindrances:
                 self._held.add(key)
+                self._asked.discard(key)
                 self._places.pop(key, None)
                 self._wake()  # the next one may ask at once
                 return True
+            self._asked.add(key)
             self._tell(key, needs, hindrances)
         self._places[key] = place, since
-        heapq.heappush(self._queues.setdefault(tuple(sorted(needs.items())), []), place)
+        heapq.heappush(self._queues.setdefault(shape, []), place)
         self.due = min(self.due, now + min(max((now - since) * _PART, _SHORTEST), _LONGEST))
         return False
 
     def take_due(self) -> list[str]:
-        """The keys of steps that are to ask again now: of those that need the same the first."""
+        """The keys of steps that are to ask again now: of those that need some of the same the first."""
         if self.due > monotonic():
             return []
         self.due = math.inf
@@ -99,7 +108,7 @@ class Claims:
         for shape in sorted(filter(self._queues.get, self._queues), key=lambda each: self._queues[each][0]):
             if names.isdisjoint(name for name, _ in shape):
                 chosen.append(heapq.heappop(self._queues[shape]).key)
-            names.update(name for name, _ in shape)
+                names.update(name for name, _ in shape)
         if any(self._queues.values()):
             self.due = monotonic() + _LONGEST
         return chosen
@@ -117,11 +126,14 @@ class Claims:
         self._count += 1
         return _Waiting(-priority, self._count, key)
 
-    def _is_behind(self, place: _Waiting, needs: Mapping[str, int]) -> bool:
-        """Whether a step of this run that was refused comes first: then there is no use in asking."""
+    def _is_behind(self, place: _Waiting, shape: _Shape) -> bool:
+        """Whether another step of this run comes first that waits for some of the same: then there is no use in asking."""
+        names = {name for name, _ in shape}
         return any(
-            queue and queue[0] < place and any(name in needs for name, _ in shape)
-            for shape, queue in self._queues.items()
+            queue
+            and queue[0] < place
+            and (other == shape or (queue[0].key in self._asked and not names.isdisjoint(name for name, _ in other)))
+            for other, queue in self._queues.items()
         )
 
     def _wake(self) -> None:

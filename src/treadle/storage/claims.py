@@ -89,17 +89,17 @@ def in_the_way(mine: Entry, others: Sequence[Entry], limits: Mapping[str, int], 
     """
     wanted = mine.claim.slots
     left = {name: limits[name] for name in wanted}
-    ahead = []
+    ahead: list[Entry] = []
     for other in others:
         names = other.claim.slots.keys() & wanted.keys()
         waits = other.claim.granted is None
         if not names or (waits and (other.turn > mine.turn or abs(now - other.seen) > SILENCE)):
             continue
-        ahead.append(other.claim)
+        ahead.append(other)
         for name in names:
             left[name] -= other.claim.slots[name]
     short = {name for name, count in wanted.items() if left[name] < count}
-    return [claim for claim in ahead if short & claim.slots.keys()]
+    return in_order([each for each in ahead if short & each.claim.slots.keys()])
 
 
 class Asker(NamedTuple):
@@ -120,20 +120,17 @@ def ask(
     """
     queries = sql.queries()
     check(request, limits)
-    # What this run claimed in a former life is gone: whoever goes on with a run has waited for its processes.
     entries = read(connection)
+    own = [each for each in entries if each.token == asker.token]
+    # What the run claimed in a former life is gone: whoever goes on with a run has waited for its processes.
     former = [each for each in entries if each.claim.run_id == asker.run_id and each.token != asker.token]
-    sorted_out = standing([each for each in entries if each not in former])
+    sorted_out = standing([each for each in entries if each.claim.run_id != asker.run_id])
     for entry in (*former, *sorted_out.gone):
         connection.execute(queries["delete_claim"], (entry.number,))
-    mine, others = None, []
-    for entry in sorted_out.counting:
-        if (entry.claim.run_id, entry.claim.step_key) == (asker.run_id, request.step_key):
-            mine = entry
-        else:
-            others.append(entry)
+    mine = next((each for each in own if each.claim.step_key == request.step_key), None)
     if mine is not None and mine.claim.granted is not None:
         return []
+    others = [each for each in (*own, *sorted_out.counting) if each is not mine]
     asked = now if mine is None else mine.claim.asked
     run_priority, step_priority = (min(max(each, -_LARGEST), _LARGEST) for each in request.priority)
     claim = SlotClaim(asker.run_id, request.step_key, request.slots, (run_priority, step_priority), asked)

@@ -302,8 +302,7 @@ class SqliteStore:
             return
         with self._writing() as connection:
             if writer.has_claimed:
-                number = upkeep.number_of(connection, run_id)
-                connection.execute(sql.queries()["give_up_claims"], (number, writer.token))
+                connection.execute(sql.queries()["give_up_claims"], (writer.token,))
             if not self.is_in_memory:
                 connection.execute(sql.queries()["give_up_lease"], (writer.number, writer.token))
 
@@ -377,20 +376,21 @@ class SqliteStore:
     def give_slots_back(self, writer: SqliteWriter, step_key: str) -> None:
         """What a step had taken is free. For the writer."""
         with self._claiming(writer) as (connection, asker):
-            connection.execute(sql.queries()["give_back"], (asker.number, step_key, asker.token))
+            connection.execute(sql.queries()["give_back"], (step_key, asker.token))
 
     @contextlib.contextmanager
     def _claiming(self, writer: SqliteWriter) -> Iterator[tuple[sqlite3.Connection, claims.Asker]]:
         """A transaction of who has the run's lease. LeaseLostError where that is somebody else."""
         if self.is_in_memory:
             self._settle()
-        run_id = writer.run.run_id
+        run_id, number = writer.run.run_id, writer.number
         with self._writing() as connection:
-            number = upkeep.number_of(connection, run_id)
-            held = connection.execute(sql.queries()["token"], (number,)).fetchone()
-            if writer.is_lost or (not self.is_in_memory and held != (writer.token,)):
+            if not self.is_in_memory:
+                held = connection.execute(sql.queries()["token"], (number,)).fetchone()
+                writer.is_lost = held != (writer.token,)
+            if writer.is_lost:
                 raise writer.lost()
-            yield connection, claims.Asker(number, run_id, writer.token)
+            yield connection, claims.Asker(number or upkeep.number_of(connection, run_id), run_id, writer.token)
 
     def _stand(self, entries: list[claims.Entry]) -> claims.Standing:
         return claims.sort_out(entries, self._is_claim_alive, self.terms.lingers)

@@ -18,10 +18,10 @@ ON CONFLICT (run, step) DO UPDATE SET
 DELETE FROM claims WHERE id = ?;
 
 -- name: give_back
-DELETE FROM claims WHERE run = ? AND step = ? AND token = ?;
+DELETE FROM claims WHERE step = ? AND token = ?;
 
 -- name: give_up_claims
-DELETE FROM claims WHERE run = ? AND token = ?;
+DELETE FROM claims WHERE token = ?;
 
 -- name: delete_claims
 DELETE FROM claims WHERE run = ?;
