@@ -133,7 +133,7 @@ class JobRun:
             self.place.captured = None
         if run.step_keys_to_execute is not None:
             self.place.step_keys = list(run.step_keys_to_execute)
-        shared = shared_slots_of(run, setup.plan, instance)
+        shared = shared_slots_of(job, run, setup.plan, instance)
         limits = slots_of(execution, job, setup.plan, instance.settings.slots)
         executor = make_executor(execution, self.place)
         machine = Machine(

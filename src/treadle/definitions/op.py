@@ -537,7 +537,8 @@ def op(
 
     `timeout` (seconds, or "90 min") and `memory_limit` (bytes, or "2 GB") bound an attempt in a process of its own: beyond
     them the process is ended, and the attempt has failed. `slots={"gpu": 2}`: so many of the slots that the executor's
-    config gives the run are taken while the step runs. `isolation` says where the op runs, whatever the job's executor is.
+    config gives the run, and the settings give all runs of the home, are taken while the step runs. `pool`: one of those
+    that all runs share. `isolation` says where the op runs, whatever the job's executor is.
 
     Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
     """

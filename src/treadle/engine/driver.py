@@ -182,11 +182,7 @@ class Driver:
                         self.commit()
                     yield event
                     if executor.interrupt is not None:
-                        if not machine.is_stopped and self.cancels_at_interrupt:
-                            yield emit(run_event(DagsterEventType.RUN_CANCELING, self.job_name))
-                        machine.stop()
-                        todo.clear()
-                        self._orders.clear()
+                        yield from self._stop()
                     if self.first_failure is not None and self._must_stop():
                         machine.stop()
                         break
@@ -305,6 +301,14 @@ class Driver:
             assert isinstance(command, Note)
             self.log.message(ERROR_LEVEL, command.text, command.step_key)
         return None
+
+    def _stop(self) -> Iterator[DagsterEvent]:
+        """Something has interrupted the run: begin nothing more."""
+        if not self.machine.is_stopped and self.cancels_at_interrupt:
+            yield self.emit(run_event(DagsterEventType.RUN_CANCELING, self.job_name))
+        self.machine.stop()
+        self._todo.clear()
+        self._orders.clear()
 
     def _must_stop(self) -> bool:
         executor = self.executor

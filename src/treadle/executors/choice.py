@@ -142,7 +142,7 @@ def check_requirements(
         _check_dask(job)
         outside.check_requirements(job, run, instance, "Dask")
     slots_of(execution, job, plan, instance.settings.slots)
-    shared_slots_of(run, plan, instance)
+    shared_slots_of(job, run, plan, instance)
     unknown = [path for path in places_of(execution, plan) if path not in plan.steps]
     if unknown:
         raise DagsterInvalidConfigError(
@@ -220,10 +220,10 @@ def slots_of(execution: Execution, job: JobDefinition, plan: Plan, shared: Mappi
     return Limits(capacities, needs) if needs else None
 
 
-def shared_slots_of(run: DagsterRun, plan: Plan, instance: DagsterInstance) -> SharedSlots | None:
+def shared_slots_of(job: JobDefinition, run: DagsterRun, plan: Plan, instance: DagsterInstance) -> SharedSlots | None:
     """What the steps of a run take of the slots that all runs of its home share; None where they take none.
 
-    Raises DagsterUnmetExecutorRequirementsError for a step that asks for more than there is, and for a run whose priority
+    An op with a pool takes one of the slots of that name, unless it says itself how many. Raises DagsterUnmetExecutorRequirementsError for a step that asks for more than there is, and for a run whose priority
     is no whole number.
     """
     settings = instance.settings
@@ -231,9 +231,12 @@ def shared_slots_of(run: DagsterRun, plan: Plan, instance: DagsterInstance) -> S
         return None
     needs: dict[str, dict[str, int]] = {}
     for path, step in plan.steps.items():
-        for name, count in step.demands.slots.items() if step.demands is not None else ():
-            if name in settings.slots:
-                needs.setdefault(path, {})[name] = count
+        pool = job.wiring.ops[path].definition.pool
+        asked = {pool: 1} if pool is not None else {}
+        asked |= step.demands.slots if step.demands is not None else {}
+        wanted = {name: count for name, count in asked.items() if name in settings.slots}
+        if wanted:
+            needs[path] = wanted
     keys = run.step_keys_to_execute
     if keys is not None:
         needs = {path: needs[path] for path in {split_step_key(key)[0] for key in keys} if path in needs}
