@@ -340,6 +340,23 @@ def test_of_many_that_ask_at_once_no_more_get_slots_than_there_are(backend: Back
     assert stores[0].slot_claims() == []
 
 
+def test_who_waits_does_not_write_each_time(shared: Backend, clock: Clock) -> None:
+    store = shared.store(terms=LeaseTerms(heartbeat=math.inf, clock=clock))
+    (_, one), (_, two) = begun(store), begun(store)
+    assert ask(one, "a", gpu=2)
+    assert not ask(two, "b")
+    before = store.version()
+    for _ in range(5):
+        assert not ask(two, "b")
+    assert store.version() == before
+    clock.now += SILENCE / 2
+    assert not ask(two, "b")
+    assert store.version() != before, "it is there, and that must be known"
+    before = store.version()
+    assert not ask(two, "b", (5, 0))
+    assert store.version() != before
+
+
 def test_run_that_claims_nothing_ends_without_a_look_at_claims(shared: Backend) -> None:
     store = shared.store()
     said: list[str] = []

@@ -92,7 +92,7 @@ def test_step_that_is_refused_asks_again_ever_more_seldom_until_it_has_its_slots
     bench.occupy(gpu=2)
     times = []
     assert not bench.take("train")
-    for _ in range(60):
+    for _ in range(200):
         times.append(bench.claims.due)
         assert bench.due() == ["train"]
         assert not bench.take("train")

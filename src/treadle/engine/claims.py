@@ -24,7 +24,7 @@ _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 
 #: seconds between two times of asking: a part of the time that was waited already, within bounds
-_PART, _SHORTEST, _LONGEST = 0.1, 0.05, 0.5
+_PART, _SHORTEST, _LONGEST = 0.02, 0.05, 0.5
 #: of what is in a step's way, how much its message tells
 _TOLD = 5
 

@@ -110,6 +110,55 @@ class Asker(NamedTuple):
     token: str
 
 
+class Verdict(NamedTuple):
+    """What comes of a request."""
+
+    #: what the step is to have, or to wait for
+    claim: SlotClaim
+    #: what is in its way
+    hindrances: list[SlotClaim]
+    #: what the store has of it so far
+    mine: Entry | None
+    #: what is to be deleted, since it does not count any more
+    gone: Sequence[Entry]
+
+
+def weigh(
+    entries: Sequence[Entry], asker: Asker, request: SlotRequest, limits: Mapping[str, int], now: float,
+    standing: Callable[[list[Entry]], Standing],
+) -> Verdict:  # fmt: skip
+    """Whether a step may have what it asks for, as things stand."""
+    own = [each for each in entries if each.token == asker.token]
+    # What the run claimed in a former life is gone: whoever goes on with a run has waited for its processes.
+    former = [each for each in entries if each.claim.run_id == asker.run_id and each.token != asker.token]
+    counting, gone = standing([each for each in entries if each.claim.run_id != asker.run_id])
+    mine = next((each for each in own if each.claim.step_key == request.step_key), None)
+    gone = (*former, *gone)
+    if mine is not None and mine.claim.granted is not None:
+        return Verdict(mine.claim, [], mine, gone)
+    run_priority, step_priority = (min(max(each, -_LARGEST), _LARGEST) for each in request.priority)
+    asked, number = (now, _LARGEST) if mine is None else (mine.claim.asked, mine.number)
+    claim = SlotClaim(asker.run_id, request.step_key, request.slots, (run_priority, step_priority), asked)
+    others = [each for each in (*own, *counting) if each is not mine]
+    hindrances = in_the_way(Entry(number, claim, asker.token, now, None, None), others, limits, now)
+    return Verdict(claim, hindrances, mine, gone)
+
+
+def look(
+    connection: sqlite3.Connection, asker: Asker, request: SlotRequest, limits: Mapping[str, int], now: float,
+    standing: Callable[[list[Entry]], Standing],
+) -> list[SlotClaim]:  # fmt: skip
+    """What is still in the way of a step that waits; nothing where that is for `ask` to say, as something is to be written.
+
+    Whoever waits comes often, and must not keep others from writing each time.
+    """
+    verdict = weigh(read(connection), asker, request, limits, now, standing)
+    mine = verdict.mine
+    if mine is None or verdict.gone or verdict.claim != mine.claim or mine.lease_token not in (None, asker.token):
+        return []
+    return verdict.hindrances if abs(now - mine.seen) < SILENCE / 3 else []
+
+
 def ask(
     connection: sqlite3.Connection, asker: Asker, request: SlotRequest, limits: Mapping[str, int], now: float,
     standing: Callable[[list[Entry]], Standing],
@@ -118,30 +167,16 @@ def ask(
 
     In the caller's transaction.
     """
-    queries = sql.queries()
     check(request, limits)
-    entries = read(connection)
-    own = [each for each in entries if each.token == asker.token]
-    # What the run claimed in a former life is gone: whoever goes on with a run has waited for its processes.
-    former = [each for each in entries if each.claim.run_id == asker.run_id and each.token != asker.token]
-    sorted_out = standing([each for each in entries if each.claim.run_id != asker.run_id])
-    for entry in (*former, *sorted_out.gone):
+    verdict = weigh(read(connection), asker, request, limits, now, standing)
+    claim, queries = verdict.claim, sql.queries()
+    for entry in verdict.gone:
         connection.execute(queries["delete_claim"], (entry.number,))
-    mine = next((each for each in own if each.claim.step_key == request.step_key), None)
-    if mine is not None and mine.claim.granted is not None:
-        return []
-    others = [each for each in (*own, *sorted_out.counting) if each is not mine]
-    asked = now if mine is None else mine.claim.asked
-    run_priority, step_priority = (min(max(each, -_LARGEST), _LARGEST) for each in request.priority)
-    claim = SlotClaim(asker.run_id, request.step_key, request.slots, (run_priority, step_priority), asked)
-    number = _LARGEST if mine is None else mine.number
-    hindrances = in_the_way(Entry(number, claim, asker.token, now, None, None), others, limits, now)
-    slots = msgspec.json.encode(claim.slots).decode()
-    connection.execute(
-        queries["put_claim"],
-        (asker.number, claim.step_key, asker.token, slots, *claim.priority, asked, now, None if hindrances else now),
-    )
-    return hindrances
+    if claim.granted is None:
+        slots = msgspec.json.encode(claim.slots).decode()
+        facts = asker.number, claim.step_key, asker.token, slots, *claim.priority, claim.asked
+        connection.execute(queries["put_claim"], (*facts, now, None if verdict.hindrances else now))
+    return verdict.hindrances
 
 
 def check(request: SlotRequest, limits: Mapping[str, int]) -> None:

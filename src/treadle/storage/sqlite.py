@@ -12,6 +12,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from treadle import codec
 from treadle.errors import (
     CheckError,
     DagsterEventLogInvalidForRun,
-    DagsterRunAlreadyExists,
     DagsterRunNotFoundError,
     LeaseLostError,
     RunOwnedError,
@@ -72,6 +72,7 @@ class SqliteStore:
         self._new_runs: dict[str, tuple[float, DagsterRun]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
         self._keeper = Keeper(self.renew, self._writers, terms)
+        self._stand = partial(claims.sort_out, is_alive=self._is_claim_alive, lingers=terms.lingers)
 
     # -- the database
 
@@ -122,25 +123,14 @@ class SqliteStore:
                 if run.run_id not in self._new_runs:
                     self._new_runs[run.run_id] = now, run
                     return
-            raise self._taken(self._known(run.run_id))
+            raise upkeep.taken(self._known(run.run_id))
         if self.is_in_memory:
             self._settle()
         with self._writing() as connection:
             row = connection.execute(sql.queries()["run_by_id"], (run.run_id,)).fetchone()
             if row is not None:
-                raise self._taken(sql.run_of(row))
+                raise upkeep.taken(sql.run_of(row))
             _insert_run(connection, run, now)
-
-    @staticmethod
-    def _taken(run: DagsterRun) -> DagsterRunAlreadyExists:
-        advice = (
-            "It has ended; leave run_id out to have a new one made."
-            if run.is_finished
-            else "Leave run_id out to have a new one made; to go on with a run whose process died: treadle resume."
-        )
-        return DagsterRunAlreadyExists(
-            f"A run with id {run.run_id} exists already (job {run.job_name!r}, status {run.status.value}). {advice}"
-        )
 
     def get_run(self, run_id: str) -> DagsterRun | None:
         """A run as it stands now."""
@@ -368,8 +358,16 @@ class SqliteStore:
 
     # -- slots
 
-    def ask_for_slots(self, writer: SqliteWriter, request: SlotRequest, limits: Mapping[str, int]) -> list[SlotClaim]:
+    def ask_for_slots(
+        self, writer: SqliteWriter, request: SlotRequest, limits: Mapping[str, int], *, is_again: bool
+    ) -> list[SlotClaim]:
         """Take slots for a step of a run, or let it wait, in one transaction. For the writer."""
+        if is_again and not writer.is_lost:
+            asker = claims.Asker(0, writer.run.run_id, writer.token)
+            with self._reading() as connection:
+                hindrances = claims.look(connection, asker, request, limits, self.clock(), self._stand)
+            if hindrances:
+                return hindrances
         with self._claiming(writer) as (connection, asker):
             return claims.ask(connection, asker, request, limits, self.clock(), self._stand)
 
@@ -391,9 +389,6 @@ class SqliteStore:
             if writer.is_lost:
                 raise writer.lost()
             yield connection, claims.Asker(number or upkeep.number_of(connection, run_id), run_id, writer.token)
-
-    def _stand(self, entries: list[claims.Entry]) -> claims.Standing:
-        return claims.sort_out(entries, self._is_claim_alive, self.terms.lingers)
 
     def _is_claim_alive(self, entry: claims.Entry) -> bool:
         if self.is_in_memory:

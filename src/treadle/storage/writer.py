@@ -211,6 +211,8 @@ class SqliteWriter:
         #: what claims of slots belong to: that of the lease, in memory one that is made with the first of them
         self.token = owner.token
         self.has_claimed = False
+        #: keys of steps that wait for slots
+        self._refused: set[str] = set()
         self._listeners = listeners
         self._clock = store.clock
         self._is_in_memory = store.is_in_memory
@@ -299,7 +301,10 @@ class SqliteWriter:
         """Take slots for a step, or let it wait; gives what is in its way."""
         self.token = self.token or uuid.uuid4().hex
         self.has_claimed = True
-        return self._store.ask_for_slots(self, request, limits)
+        is_again = request.step_key in self._refused
+        hindrances = self._store.ask_for_slots(self, request, limits, is_again=is_again)
+        (self._refused.add if hindrances else self._refused.discard)(request.step_key)
+        return hindrances
 
     def give_slots_back(self, step_key: str) -> None:
         """What a step had taken is free."""
