@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +34,7 @@ from treadle import (
     op,
     threaded_executor,
 )
+from treadle.storage import presence
 from treadle.storage.store import SlotRequest
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -287,6 +292,50 @@ def test_get_slots_tells_limits_holders_and_who_waits(instance) -> None:
     assert (db.name, db.limit, db.origin, db.taken, list(db.waiting)) == ("db", None, "another process", 4, [])
     assert (gpu.taken, [c.step_key for c in gpu.holders], [c.step_key for c in gpu.waiting]) == (1, ["x"], ["y"])
     writer.close()
+
+
+CHILD = """
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from treadle import DagsterInstance, DagsterRun
+from treadle.runs import make_run_id
+from treadle.storage import presence
+from treadle.storage.store import SlotRequest
+
+with DagsterInstance.from_config(sys.argv[1]) as instance:
+    run = instance.add_run(DagsterRun(job_name="killed", run_id=make_run_id()))
+    writer = instance.open_writer(run.run_id)
+    assert writer.ask_for_slots(SlotRequest("a", {"gpu": 2}), {"gpu": 2}) == []
+    lock = presence.hold(Path(instance.storage_directory(), run.run_id))
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[lock])
+    print(left.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("artifacts", [None, "values"])
+def test_what_a_killed_run_had_is_free_when_its_last_process_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifacts: str | None
+) -> None:
+    monkeypatch.setattr(presence, "LINGERING", 60.0)
+    if artifacts is not None:
+        (tmp_path / "treadle.toml").write_text(f"[artifacts]\ndir = '{artifacts}'\n")
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    left = int(child.stdout.readline())
+    child.kill()
+    child.communicate()
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        _, writer = begun(instance.store)
+        request = SlotRequest("b", {"gpu": 1})
+        try:
+            assert [claim.step_key for claim in writer.ask_for_slots(request, {"gpu": 2})] == ["a"]
+        finally:
+            os.kill(left, signal.SIGKILL)
+        _wait(lambda: writer.ask_for_slots(request, {"gpu": 2}) == [])
 
 
 @pytest.mark.parametrize("definition", [in_process_executor, threaded_executor], ids=lambda each: each.name)
