@@ -206,6 +206,8 @@ def test_slots_are_free_when_another_takes_the_run(store: Store) -> None:
     assert not ask(former, "b")
     new = store.open_writer(run.run_id, steals=True)
     assert store.slot_claims() == []
+    with pytest.raises(LeaseLostError):
+        ask(former, "b")
     assert ask(other, "c", gpu=2)
     assert not ask(new, "a", gpu=2)
     with pytest.raises(LeaseLostError):

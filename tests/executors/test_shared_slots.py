@@ -310,7 +310,8 @@ with DagsterInstance.from_config(sys.argv[1]) as instance:
     writer = instance.open_writer(run.run_id)
     assert writer.ask_for_slots(SlotRequest("a", {"gpu": 2}), {"gpu": 2}) == []
     lock = presence.hold(Path(instance.storage_directory(), run.run_id))
-    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[lock])
+    code = [sys.executable, "-c", "import time; time.sleep(60)"]
+    left = subprocess.Popen(code, pass_fds=[lock], stdout=subprocess.DEVNULL)
     print(left.pid, flush=True)
     time.sleep(60)
 """
