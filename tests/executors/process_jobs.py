@@ -21,7 +21,7 @@ from treadle import (
     op,
     resource,
 )
-from treadle.executors.crew import memory_of
+from treadle.engine.usage import memory_of
 
 #: where ops of these jobs leave their traces
 TRACES = "TREADLE_TEST_TRACES"
@@ -424,3 +424,14 @@ def dies_while_it_stores() -> object:
 @job(executor_def=multiprocess_executor)
 def storing():
     dies_while_it_stores()
+
+
+@op
+def tell_settings(context) -> tuple:
+    settings = context.instance.settings
+    return settings.max_step_log, settings.origins["retention.max_step_log"], context.instance.storage_directory()
+
+
+@job(executor_def=multiprocess_executor)
+def knowing_settings():
+    tell_settings()

@@ -12,7 +12,8 @@ import click
 
 from treadle.cli.run import open_instance
 from treadle.events import format_duration
-from treadle.instance import DagsterInstance, SlotUse
+from treadle.instance import DagsterInstance
+from treadle.storage.slots import SlotUse
 from treadle.storage.store import SlotClaim
 
 

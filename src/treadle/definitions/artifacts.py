@@ -11,7 +11,6 @@ import errno
 import os
 import pickle
 import re
-import shutil
 import struct
 import threading
 import zlib
@@ -281,8 +280,8 @@ def _sync_folder(folder: Path) -> None:
 # -- what is left over --------------------------------------------------------------------------------------------------
 
 #: `.name.pid-token.part`: a value that is being written
-_PART = re.compile(r"\..+\.(\d+)-[0-9a-f]+\.part")
-_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PART = r"\..+\.(\d+)-[0-9a-f]+\.part"
+_RUN_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def sweep(folder: Path, *, is_deserted: bool = False) -> int:
@@ -292,7 +291,7 @@ def sweep(folder: Path, *, is_deserted: bool = False) -> int:
     """
     gone = 0
     for path in folder.rglob(".*.part"):
-        found = _PART.fullmatch(path.name)
+        found = re.fullmatch(_PART, path.name)
         if found and (is_deserted or not _is_running(int(found[1]))):
             path.unlink(missing_ok=True)
             gone += 1
@@ -317,16 +316,18 @@ def collect_artifacts(folder: Path, find_kept: Callable[[], Collection[str]]) ->
     Which are kept is asked after the folder was looked at: a run is known before its first value is written, so one that
     begins meanwhile loses nothing.
     """
+    from shutil import rmtree
+
     if not folder.is_dir():
         return 0
     freed = 0
-    places = [each for each in folder.iterdir() if _RUN_ID.fullmatch(each.name)]
+    places = [each for each in folder.iterdir() if re.fullmatch(_RUN_ID, each.name)]
     kept = set(find_kept())
     for place in places:
         if place.name not in kept and place.is_dir() and not place.is_symlink():
             size = 0
             with contextlib.suppress(OSError):
                 size = sum(path.lstat().st_size for path in place.rglob("*"))
-            shutil.rmtree(place, ignore_errors=True)
+            rmtree(place, ignore_errors=True)
             freed += 0 if place.exists() else size
     return freed
