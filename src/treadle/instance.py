@@ -25,8 +25,7 @@ from treadle.payloads import EngineEventData
 from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResult, RunRecord
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
 from treadle.settings import Settings
-from treadle.storage.slots import SlotUse, uses_of
-from treadle.storage.store import RunWriter, StepSummary, Store
+from treadle.storage.store import RunWriter, SlotUse, StepSummary, Store, uses_of
 
 #: which events of a log are wanted: one type, several, or all
 OfType = DagsterEventType | Iterable[DagsterEventType] | None

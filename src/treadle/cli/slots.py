@@ -13,8 +13,7 @@ import click
 from treadle.cli.run import open_instance
 from treadle.events import format_duration
 from treadle.instance import DagsterInstance
-from treadle.storage.slots import SlotUse
-from treadle.storage.store import SlotClaim
+from treadle.storage.store import SlotClaim, SlotUse
 
 
 @click.command("slots")
