@@ -18,7 +18,7 @@ from treadle.storage.store import SlotClaim, SlotUse
 
 @click.command("slots")
 def command() -> None:
-    """Show the slots that all runs share: how many there are, who has them, and who waits, the next one first.
+    """Show the slots that all runs share, who has them and who waits, the next one first.
 
     Limits are set by [slots] in treadle.toml; what a step takes its op says: @op(slots={"gpu": 2}).
     """
