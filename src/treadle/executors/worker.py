@@ -96,6 +96,7 @@ class Shop:
         retries_enabled = self.assignment.retries_enabled
         place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
         place.captured = None
+        place.keeps_timeouts = False  # whoever has started this process ends the step
         return place
 
 
