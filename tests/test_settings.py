@@ -97,7 +97,7 @@ def test_without_a_word_everything_has_its_default(tmp_path: Path) -> None:
     found = settings(tmp_path)
     assert (found.durability, found.max_age, found.max_runs) == ("normal", None, None)
     assert (found.max_step_log, found.lease_duration, found.artifacts_dir) == (10_000_000, 15.0, None)
-    assert found.database_folder == tmp_path
+    assert (found.database_folder, found.slots) == (tmp_path, {})
     assert found.origin_of("durability") == "default"
     with pytest.raises(SettingsError, match='no setting "durabilty". Did you mean "durability"'):
         found.origin_of("durabilty")
@@ -402,3 +402,48 @@ def test_what_is_no_size_is_refused(value: object) -> None:
 def test_values_may_be_kept_at_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, place: object) -> None:
     monkeypatch.setenv("WORD", "secret")
     assert read_settings(tmp_path, {}, tmp_path, {"artifacts.dir": text}).artifacts_dir == place
+
+
+# -- slots
+
+
+def test_slots_are_said_by_name_in_every_place_and_the_later_one_wins(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.treadle.slots]\ngpu = 1\nlicense = 4\n")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "treadle.toml").write_text('[slots]\ngpu = 2\n"big one" = 3\n')
+    found = read_settings(home, {"TREADLE_SLOTS": " license = 5,tape=0 "}, tmp_path, {"slots": {"big one": 7}})
+    assert found.slots == {"gpu": 2, "license": 5, "big one": 7, "tape": 0}
+    assert found.origin_of("slots.gpu") == f"{home / 'treadle.toml'} line 2"
+    assert found.origin_of("slots.license") == "TREADLE_SLOTS in the environment"
+    assert found.origin_of("slots.big one") == "overrides"
+    assert settings(home, slots={"gpu": 1}).origin_of("slots.gpu") == "overrides"
+    with pytest.raises(SettingsError, match='no setting "slots.licence". Did you mean "slots.license"'):
+        found.origin_of("slots.licence")
+
+
+def test_slots_that_cannot_be_are_told_with_what_was_expected(tmp_path: Path) -> None:
+    (tmp_path / "treadle.toml").write_text("[slots]\ngpu = -1\ntape = 'many'\n[slot]\ngpu = 2\n")
+    with pytest.raises(SettingsError) as caught:
+        settings(tmp_path, {"TREADLE_SLOTS": "gpu"}, slots=3)
+    said = str(caught.value)
+    assert "5 mistake(s)" in said
+    assert f"{tmp_path}/treadle.toml line 2: slots.gpu: expected a whole number, zero or more, got -1" in said
+    assert "treadle.toml line 3: slots.tape: expected a whole number, zero or more, got 'many'" in said
+    assert 'treadle.toml line 4: there is no setting "slot". Did you mean "slots"?' in said
+    assert (
+        'TREADLE_SLOTS in the environment: slots: expected names of slots and how many there are of each, such as "gpu=2, '
+        "license=1\", got 'gpu'." in said
+    )
+    assert (
+        "overrides: slots: expected a table of names of slots and how many there are of each, such as gpu = 2, got 3"
+        in said
+    )
+
+
+def test_variable_for_a_single_slot_is_told_of(tmp_path: Path) -> None:
+    with pytest.warns(
+        TreadleSettingsWarning,
+        match="TREADLE_SLOTS_GPU in the environment: nothing uses it. Did you mean TREADLE_SLOTS?",
+    ):
+        settings(tmp_path, {"TREADLE_SLOTS_GPU": "1"})

@@ -606,9 +606,6 @@ if TYPE_CHECKING:
     from treadle.instance import (
         DagsterInstance as DagsterInstance,
     )
-    from treadle.instance import (
-        instance_for_test as instance_for_test,
-    )
     from treadle.io_contexts import (
         InputContext as InputContext,
     )
@@ -951,6 +948,9 @@ if TYPE_CHECKING:
     from treadle.tables import (
         TableSchema as TableSchema,
     )
+    from treadle.testing.instances import (
+        instance_for_test as instance_for_test,
+    )
     from treadle.type_kinds import (
         DagsterType as DagsterType,
     )
@@ -1130,7 +1130,7 @@ _HOMES: dict[str, str] = {
         Executor InitExecutorContext
     """,
     "treadle.instance": """
-        DagsterInstance instance_for_test
+        DagsterInstance
     """,
     "treadle.io_contexts": """
         InputContext OutputContext
@@ -1192,6 +1192,9 @@ _HOMES: dict[str, str] = {
     "treadle.tables": """
         TableColumn TableColumnConstraints TableColumnDep TableColumnLineage TableConstraints TableRecord
         TableSchema
+    """,
+    "treadle.testing.instances": """
+        instance_for_test
     """,
     "treadle.type_kinds": """
         DagsterType DagsterTypeKind PythonObjectDagsterType TypeCheckContext

@@ -10,7 +10,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from treadle.payloads import EngineEventData
 from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResult, RunRecord
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
 from treadle.settings import Settings
-from treadle.storage.store import RunWriter, StepSummary, Store
+from treadle.storage.store import RunWriter, SlotUse, StepSummary, Store, uses_of
 
 #: which events of a log are wanted: one type, several, or all
 OfType = DagsterEventType | Iterable[DagsterEventType] | None
@@ -144,15 +143,18 @@ class DagsterInstance:
                 f"TREADLE_HOME."
             ) from error
 
+        values = own.artifacts_dir if isinstance(own.artifacts_dir, Path) else home / "storage"
+
         def open_store() -> Store:
             from treadle.storage.leases import LeaseTerms
+            from treadle.storage.presence import Lingerers
             from treadle.storage.sqlite import SqliteStore
 
             return SqliteStore(
                 own.database_folder / _DATABASE,
                 durability=own.durability,
                 max_step_log=own.max_step_log,
-                terms=LeaseTerms(own.lease_duration),
+                terms=LeaseTerms(own.lease_duration, lingers=Lingerers(values).are_there),
             )
 
         return DagsterInstance(open_store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
@@ -355,6 +357,12 @@ class DagsterInstance:
         return records.step_stats(run_id, self.all_logs(run_id), step_keys)
 
     get_step_stats_for_run = get_run_step_stats
+
+    def get_slots(self) -> list[SlotUse]:
+        """How the slots stand that all runs of the instance share (setting `slots`): taken by which steps, and who waits."""
+        own = self.settings
+        origins = {name: own.origin_of(f"slots.{name}") for name in own.slots}
+        return uses_of(self.store.slot_claims(), own.slots, origins)
 
     # -- watching
 
@@ -566,32 +574,3 @@ def _types(of_type: OfType) -> set[DagsterEventType] | None:
     if of_type is None:
         return None
     return {of_type} if isinstance(of_type, DagsterEventType) else set(of_type)
-
-
-@contextmanager
-def instance_for_test(
-    overrides: Mapping[str, Any] | None = None,
-    set_dagster_home: bool = True,
-    temp_dir: str | None = None,
-    synchronous_run_coordinator: bool = False,
-    synchronous_run_launcher: bool = False,
-) -> Iterator[DagsterInstance]:
-    """For tests: a lasting instance in a temporary folder, which is the home of the place while the block runs.
-
-    `set_dagster_home` sets TREADLE_HOME and DAGSTER_HOME for that time. Runs are always executed by whoever calls, so the two
-    last parameters change nothing.
-    """
-    with DagsterInstance.local_temp(temp_dir, overrides) as instance:
-        if not set_dagster_home:
-            yield instance
-            return
-        before = {name: os.environ.get(name) for name in settings.HOME_VARIABLES}
-        os.environ.update(dict.fromkeys(settings.HOME_VARIABLES, instance.root_directory))
-        try:
-            yield instance
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value

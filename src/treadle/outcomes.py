@@ -443,7 +443,7 @@ class Demands(msgspec.Struct, frozen=True):
     #: seconds that an attempt may take, and bytes of memory that its process may have
     timeout: float | None = None
     memory_limit: int | None = None
-    #: how many of the run's slots of each name a step takes while it runs
+    #: how many slots of each name a step takes while it runs: of those of the run, and of those that all runs share
     slots: Mapping[str, int] = {}
     #: where the op is to run, one of ISOLATIONS; None for where the executor has it
     isolation: str | None = None

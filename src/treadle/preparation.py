@@ -25,6 +25,7 @@ from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
 from treadle.definitions.repositories import RepositoryDefinition
 from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.tags import read_tags
+from treadle.engine.claims import Claims
 from treadle.engine.driver import Driver
 from treadle.engine.machine import Machine
 from treadle.engine.stored import StoredValues
@@ -41,7 +42,14 @@ from treadle.errors import (
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
-from treadle.executors.choice import check_requirements, limit_of, make_executor, slots_of, start_ahead
+from treadle.executors.choice import (
+    check_requirements,
+    limit_of,
+    make_executor,
+    shared_slots_of,
+    slots_of,
+    start_ahead,
+)  # fmt: skip
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
@@ -125,15 +133,6 @@ class JobRun:
         loggers = _make_loggers(job, setup.config, run.run_id, conduct.is_quiet)
         log = RunLog(run.run_id, job.name, loggers, record, run.tags)
         execution = setup.execution
-        machine = Machine(
-            setup.plan,
-            limit=limit_of(execution),
-            # elsewhere other steps are under way when one fails: they are let finish
-            stops_at_failure=conduct.raise_on_error and execution.engine == IN_PROCESS,
-            past=setup.past,
-            needs_success=execution.needs_success,
-            limits=slots_of(execution, job, setup.plan),
-        )
         self.place = Workplace(
             RunFacts(run, job, instance, log, _repository_finder(run)),
             setup.plan,
@@ -145,8 +144,22 @@ class JobRun:
             self.place.captured = None
         if run.step_keys_to_execute is not None:
             self.place.step_keys = list(run.step_keys_to_execute)
+        shared = shared_slots_of(job, run, setup.plan, instance)
+        limits = slots_of(execution, job, setup.plan, instance.settings.slots)
         executor = make_executor(execution, self.place, server)
+        machine = Machine(
+            setup.plan,
+            # what waits its turn in an executor must not have taken what other runs wait for
+            limit=1 if shared is not None and executor.starts_in_place else limit_of(execution),
+            # elsewhere other steps are under way when one fails: they are let finish
+            stops_at_failure=conduct.raise_on_error and execution.engine == IN_PROCESS,
+            past=setup.past,
+            needs_success=execution.needs_success,
+            limits=limits,
+        )
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
+        if shared is not None:
+            self.driver.claims = Claims(shared, setup.plan, writer, log)
         self.driver.cancels_at_interrupt = conduct.cancels_at_interrupt
         self.place.announce = self.driver.hear
         if execution.engine == IN_PROCESS:

@@ -25,7 +25,6 @@ from treadle.errors import (
     ParameterCheckError,
 )
 from treadle.events import DagsterEvent
-from treadle.executors import presence
 from treadle.instance import DagsterInstance
 from treadle.introspect import MISSING
 from treadle.job_results import JobExecutionResult
@@ -36,6 +35,7 @@ from treadle.plan.snapshot import compare_plans, describe_plan
 from treadle.preparation import Conduct, JobRun, Setup, check_config, conclude, execution_of, prepare_in_process
 from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRun, check_run_id
+from treadle.storage import presence
 
 
 class Resumption(NamedTuple):

@@ -54,14 +54,20 @@ class Settings(msgspec.Struct, frozen=True):
     lease_duration: float = 15.0
     #: where outputs are stored, a folder or a URL; None for `storage` in the home
     artifacts_dir: Path | str | None = None
+    #: slots that all runs of the home share: how many there are of each name
+    slots: Mapping[str, int] = {}
     #: where the database is
     database_folder: Path = Path()
     origins: Mapping[str, str] = {}
 
     def origin_of(self, name: str) -> str:
-        """Where a setting was said: a file with its line, a variable of the environment, or `default`."""
-        if name not in _KEYS:
-            raise SettingsError(f'There is no setting "{name}".{nearest(name, _KEYS)} Settings: {", ".join(_KEYS)}.')
+        """Where a setting was said: a file with its line, a variable of the environment, or `default`.
+
+        That of a slot is `slots.` and its name.
+        """
+        known = [*_KEYS, *(f"{_SLOTS}.{slot}" for slot in self.slots)]
+        if name not in known:
+            raise SettingsError(f'There is no setting "{name}".{nearest(name, known)} Settings: {_LISTED}.')
         return self.origins.get(name, "default")
 
 
@@ -284,8 +290,12 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "lease.duration": ("lease_duration", _read_lease),
     "artifacts.dir": ("artifacts_dir", _read_place),
 }
-_SECTIONS = frozenset(name.partition(".")[0] for name in _KEYS if "." in name)
-_VARIABLES = {"TREADLE_" + name.replace(".", "_").upper(): name for name in _KEYS}
+#: the section whose names are the user's own
+_SLOTS = "slots"
+_SOME_SLOTS = "names of slots and how many there are of each, such as"
+_LISTED = ", ".join((*_KEYS, f"{_SLOTS}.NAME"))
+_SECTIONS = frozenset((*(name.partition(".")[0] for name in _KEYS if "." in name), _SLOTS))
+_VARIABLES = {"TREADLE_" + name.replace(".", "_").upper(): name for name in (*_KEYS, _SLOTS)}
 #: variables of ours that are no settings of an instance
 _OTHER_VARIABLES = ("TREADLE_HOME", "TREADLE_WIRING", "TREADLE_REDACT_USER_CODE_ERRORS")
 
@@ -315,17 +325,21 @@ def read_settings(
     if (home / SETTINGS_FILE).exists():
         own = _TomlFile(home / SETTINGS_FILE)
         said += _flatten(own.table, lambda way: own.origin(*way))
-    said += [
-        _Said(_VARIABLES[key], environ[key], f"{key} in the environment") for key in _VARIABLES if environ.get(key)
-    ]
+    for key, name in _VARIABLES.items():
+        if environ.get(key):
+            said += _variable(name, environ[key], f"{key} in the environment")
     if not isinstance(overrides, Mapping):
         raise SettingsError(f"overrides: expected a mapping of settings to their values, got {_show(overrides)}.")
     said += _flatten({k: v for k, v in overrides.items() if k not in _DAGSTER_KEYS}, lambda _way: "overrides")
-    values: dict[str, Any] = {"database_folder": home}
+    slots: dict[str, int] = {}
+    values: dict[str, Any] = {"database_folder": home, "slots": slots}
     origins: dict[str, str] = {}
     mistakes: list[str] = []
     for each in said:
-        values |= _take(each, mistakes)
+        if each.name.startswith(f"{_SLOTS}."):
+            slots |= _take_slot(each, mistakes)
+        else:
+            values |= _take(each, mistakes)
         origins[each.name] = each.origin
     values |= _read_dagster_yaml(home, mistakes)
     if mistakes:
@@ -343,13 +357,16 @@ def _take(said: _Said, mistakes: list[str]) -> dict[str, Any]:
     name, value, origin = said
     if name in _SECTIONS:
         inner = ", ".join(key.partition(".")[2] for key in _KEYS if key.startswith(f"{name}."))
-        mistakes.append(f"{origin}: {name}: expected a table with {inner}, got {_show(value)}.")
+        wanted = f"a table with {inner}" if inner else f"a table of {_SOME_SLOTS} gpu = 2"
+        if origin.startswith("TREADLE_"):
+            wanted = f'{_SOME_SLOTS} "gpu=2, license=1"'
+        mistakes.append(f"{origin}: {name}: expected {wanted}, got {_show(value)}.")
         return {}
     if name not in _KEYS:
-        advice = nearest(name, _KEYS)
+        advice = nearest(name, (*_KEYS, _SLOTS))
         if name == "home":
             advice = f" The home is named by TREADLE_HOME, or by home in [tool.treadle] of {_PYPROJECT}."
-        mistakes.append(f'{origin}: there is no setting "{name}".{advice} Settings: {", ".join(_KEYS)}.')
+        mistakes.append(f'{origin}: there is no setting "{name}".{advice} Settings: {_LISTED}.')
         return {}
     field, read = _KEYS[name]
     try:
@@ -357,6 +374,26 @@ def _take(said: _Said, mistakes: list[str]) -> dict[str, Any]:
     except ValueError as error:
         mistakes.append(f"{origin}: {name}: expected {error}, got {_show(value)}.")
         return {}
+
+
+def _take_slot(said: _Said, mistakes: list[str]) -> dict[str, int]:
+    """How many there are of a slot, or a mistake more."""
+    slot = said.name.removeprefix(f"{_SLOTS}.")
+    try:
+        return {slot: _read_count(said.value)}
+    except ValueError as error:
+        mistakes.append(f"{said.origin}: {said.name}: expected {error}, got {_show(said.value)}.")
+        return {}
+
+
+def _variable(name: str, text: str, origin: str) -> Iterator[_Said]:
+    """What a variable of the environment says; that of slots says several things, as `gpu=2, license=1`."""
+    pairs = [[part.strip() for part in pair.split("=")] for pair in text.split(",")]
+    if name != _SLOTS or not all(len(pair) == 2 and pair[0] for pair in pairs):
+        yield _Said(name, text, origin)
+        return
+    for slot, count in pairs:
+        yield _Said(f"{_SLOTS}.{slot}", count, origin)
 
 
 def _flatten(table: Mapping[Any, Any], origin: Callable[[tuple[str, ...]], str]) -> Iterator[_Said]:
@@ -471,7 +508,7 @@ def _read_dagster_yaml(home: Path, mistakes: list[str]) -> dict[str, Any]:
 def _tell_unused(keys: Sequence[str], where: str) -> None:
     if keys:
         warnings.warn(
-            f"{where}: Treadle does not use {', '.join(keys)}. Its own settings are {', '.join(_KEYS)}; they stand in "
+            f"{where}: Treadle does not use {', '.join(keys)}. Its own settings are {_LISTED}; they stand in "
             f"{SETTINGS_FILE}.",
             TreadleSettingsWarning,
             stacklevel=5,

@@ -408,6 +408,15 @@ def test_step_that_needs_several_failed_steps_names_them() -> None:
     assert (line.word, line.step_key, line.text) == ("not run", "c", "needs a, b[k]")
 
 
+def test_step_that_waits_for_slots_says_for_which_and_who_has_them() -> None:
+    text = 'Step train[x] waits for 2 of the 2 slots "gpu": step a of run 5a0f has 1 "gpu"; and 3 more.'
+    (line,) = LiveLines().hear(entry(text, logging.INFO, "train[x]"))
+    assert (line.word, line.step_key) == ("waits", "train[x]")
+    assert line.text == 'for 2 of the 2 slots "gpu": step a of run 5a0f has 1 "gpu"; and 3 more.'
+    (line,) = LiveLines().hear(entry("Step aside: who waits for slots of machines is late", logging.INFO, "a"))
+    assert line.word == "info"
+
+
 def test_interrupted_step_is_told_without_a_traceback_and_the_run_as_interrupted() -> None:
     error = SerializableErrorInfo("KeyboardInterrupt\n", ['  File "/x/y.py", line 1, in f\n'], "KeyboardInterrupt")
     lines, view = seen(

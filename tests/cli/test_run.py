@@ -320,7 +320,10 @@ def test_target_without_a_job_has_an_exit_code_of_its_own(treadle: Treadle, targ
         (["run", "etl.py", "-c", "etl.yaml"], "etl.yaml: there is no such file."),
         (["rnu", "etl.py"], 'There is no command "rnu". Did you mean "run"?'),
         (["etl.py:nightly"], "To run a job write: treadle run etl.py:nightly"),
-        (["something"], 'There is no command "something". Commands: run, resume, cancel, logs, runs, gc, check.'),
+        (
+            ["something"],
+            'There is no command "something". Commands: run, resume, cancel, logs, runs, slots, gc, check.',
+        ),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(treadle: Treadle, arguments: list[str], told: str) -> None:

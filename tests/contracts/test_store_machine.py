@@ -1,4 +1,4 @@
-"""Runs and leases whatever happens to them in whatever order: several processes, deaths, clocks that are set back.
+"""Runs, leases and claims of slots whatever happens to them in whatever order: several processes, deaths, clocks that are set back.
 
 Beside the store a model in plain words is kept, and after each step the store must tell the same as the model.
 """
@@ -27,9 +27,10 @@ from treadle.events import DagsterEventType as T
 from treadle.events import run_event
 from treadle.records import EventLogRecord
 from treadle.runs import FINISHED_STATUSES, STATUS_AFTER, DagsterRun, DagsterRunStatus, make_run_id
+from treadle.storage.claims import SILENCE
 from treadle.storage.leases import LeaseTerms
 from treadle.storage.sqlite import SqliteStore
-from treadle.storage.store import Owner
+from treadle.storage.store import Owner, SlotClaim, SlotRequest
 
 #: seconds for which a lease is good
 DURATION = 10.0
@@ -74,6 +75,29 @@ class Known:
         return status
 
 
+@dataclass
+class Claim:
+    """Slots that a step has taken or waits for, as the model knows it."""
+
+    number: int
+    writing: Writing
+    key: str
+    slots: dict[str, int]
+    priority: tuple[int, int]
+    asked: float
+    seen: float
+    granted: float | None = None
+
+    @property
+    def turn(self) -> tuple[int, int, float, int]:
+        return -self.priority[0], -self.priority[1], self.asked, self.number
+
+
+#: how many slots there are, and what steps ask for
+LIMITS = {"a": 2, "b": 2}
+WISHES: list[dict[str, int]] = [{"a": 1}, {"a": 2}, {"b": 1}, {"a": 1, "b": 1}, {"a": 2, "b": 2}]
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Several processes at one store in a file."""
 
@@ -86,6 +110,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.owners = 0
         self.stores: list[SqliteStore] = []
         self.last_number = 0
+        self.claims: list[Claim] = []
+        self.asked = 0
 
     # -- how this kind of store is
 
@@ -265,6 +291,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.try_to_commit(writing, writing.writer.close)
         writing.is_closed = True
+        self.claims = [each for each in self.claims if each.writing is not writing]
         if self.has_lease(writing):
             self.known[writing.run_id].owner = None
 
@@ -279,6 +306,65 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             with contextlib.suppress(LeaseLostError):
                 do()
+
+    # -- slots
+
+    def counts(self, claim: Claim) -> bool:
+        """Whether a claim's owner is alive and has the lease."""
+        known = self.known.get(claim.writing.run_id)
+        return known is not None and known.owner is claim.writing and self.is_owned(known)
+
+    @rule(
+        number=picks,
+        key=st.sampled_from(["load", "clean", "inc[a]"]),
+        wish=st.sampled_from(WISHES),
+        priority=st.tuples(st.integers(0, 1), st.integers(0, 1)),
+    )
+    def ask_for_slots(self, number: int, key: str, wish: dict[str, int], priority: tuple[int, int]) -> None:
+        writing = self.pick(number)
+        if writing is None:
+            return
+        if not self.has_lease(writing):
+            with pytest.raises(LeaseLostError):
+                writing.writer.ask_for_slots(SlotRequest(key, wish, priority), LIMITS)
+            return
+        in_the_way = writing.writer.ask_for_slots(SlotRequest(key, wish, priority), LIMITS)
+        # Whoever asks clears away what no longer counts; what is its own counts, since it is there to ask.
+        self.claims = [each for each in self.claims if each.writing is writing or self.counts(each)]
+        mine = next((each for each in self.claims if each.writing is writing and each.key == key), None)
+        if mine is None:
+            self.asked += 1
+            mine = Claim(self.asked, writing, key, wish, priority, self.now, self.now)
+            self.claims.append(mine)
+        if mine.granted is None:
+            mine.slots, mine.priority, mine.seen = wish, priority, self.now
+            before = [
+                each
+                for each in self.claims
+                if each is not mine
+                and (
+                    each.granted is not None
+                    or (each.turn < mine.turn and abs(self.now - each.seen) <= SILENCE)
+                )
+            ]  # fmt: skip
+            if all(LIMITS[a] - sum(each.slots.get(a, 0) for each in before) >= count for a, count in wish.items()):
+                mine.granted = self.now
+        assert (in_the_way == []) == (mine.granted is not None)
+        ids = {each.writing.run_id for each in self.claims}
+        assert all(claim.run_id in ids and claim.slots.keys() & mine.slots.keys() for claim in in_the_way)
+
+    @rule(number=picks, key=st.sampled_from(["load", "clean", "inc[a]"]))
+    def give_slots_back(self, number: int, key: str) -> None:
+        writing = self.pick(number)
+        if writing is None:
+            return
+        if self.has_lease(writing) or all(each.writing is not writing for each in self.claims):
+            with contextlib.suppress(LeaseLostError):
+                writing.writer.give_slots_back(key)
+            self.claims = [each for each in self.claims if (each.writing, each.key) != (writing, key)]
+        else:
+            with pytest.raises(LeaseLostError):
+                writing.writer.give_slots_back(key)
 
     @rule(process=processes, run=runs, kind=st.sampled_from([T.RUN_CANCELING, T.RUN_CANCELED, T.RUN_FAILURE]))
     def say_from_outside(self, process: int, run: int, kind: T) -> None:
@@ -364,6 +450,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.last_number = max(
             [self.last_number, *(record.storage_id for known in self.known.values() for record in known.read)]
         )
+
+    @invariant()
+    def slots_are_claimed_by_whom_the_model_has(self) -> None:
+        claims = [each for each in self.claims if self.counts(each)]
+        taken = sorted((c for c in claims if c.granted is not None), key=lambda c: (c.granted or 0.0, c.number))
+        waiting = sorted((c for c in claims if c.granted is None), key=lambda c: c.turn)
+        expected = [
+            SlotClaim(c.writing.run_id, c.key, c.slots, c.priority, c.asked, c.granted) for c in (*taken, *waiting)
+        ]
+        for store in self.stores:
+            assert store.slot_claims() == expected
+        for name, limit in LIMITS.items():
+            assert sum(claim.slots.get(name, 0) for claim in taken) <= limit
 
     @invariant()
     def summaries_fold_to_the_same_as_the_log(self) -> None:

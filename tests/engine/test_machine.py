@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treadle.engine.limits import Limits
 from treadle.engine.machine import Machine
 from treadle.engine.track import (
     ABANDONED,
     ENDED,
     EXPANDED,
     FAILED,
+    POSTPONED,
     RETRYING,
     RUNNING,
     SKIPPED,
@@ -77,6 +80,7 @@ class Run:
         self.machine = Machine(plan, **options)  # type: ignore[arg-type]
         self.log: list[DagsterEvent] = []
         self.commands: list[Command] = []
+        self.put_off: list[tuple[str, int]] = []
         self._answer(self.machine.start())
 
     def _answer(self, commands: Iterable[Command]) -> None:
@@ -93,6 +97,11 @@ class Run:
 
     def resume(self, key: str) -> None:
         self._answer(self.machine.resume(key))
+        self.machine.check()
+
+    def postpone(self, key: str) -> None:
+        self.put_off.append((key, self.machine.tracks[key].attempts))
+        self._answer(self.machine.postpone(key))
         self.machine.check()
 
     def succeed(self, key: str, *mapping_keys: str, yields: bool = True) -> None:
@@ -398,6 +407,56 @@ def test_retry_with_a_wait_leaves_its_place_to_others_until_it_is_resumed() -> N
     assert run.launched == ["a", "b", "a"]
 
 
+def test_step_that_is_put_off_leaves_its_place_to_others_and_has_the_next_turn() -> None:
+    run = Run(plan_of(step("a"), step("b"), step("c"), step("d", priority=5)), limit=1)
+    run.succeed("d")
+    assert run.launched == ["d", "a"]
+    run.postpone("a")
+    assert (run.state("a"), run.launched) == (POSTPONED, ["d", "a", "b"])
+    run.resume("a")
+    assert run.launched == ["d", "a", "b"], "there is no room"
+    run.succeed("b")
+    assert run.launched == ["d", "a", "b", "a"], "before those that have come later"
+    assert run.launch_of("a").attempt == 1, "the first was none"
+    run.succeed("a")
+    run.succeed("c")
+    assert run.machine.is_done
+
+
+def test_those_that_were_put_off_go_in_the_order_in_which_they_may_be_tried_again() -> None:
+    run = Run(plan_of(step("a"), step("b"), step("c")), limit=1)
+    run.postpone("a")
+    run.postpone("b")
+    run.resume("a")
+    run.resume("b")
+    assert run.launched == ["a", "b", "c"]
+    run.succeed("c")
+    run.succeed("a")
+    assert run.launched == ["a", "b", "c", "a", "b"]
+
+
+def test_step_that_is_put_off_gives_back_what_it_had_taken_within_the_run() -> None:
+    limits = Limits({"license": 1}, {"a": [("license", 1)], "b": [("license", 1)]})
+    run = Run(plan_of(step("a"), step("b")), limits=limits)
+    assert run.launched == ["a"]
+    run.postpone("a")
+    assert run.launched == ["a", "b"]
+    run.resume("a")
+    assert run.launched == ["a", "b"]
+    run.succeed("b")
+    assert run.launched == ["a", "b", "a"]
+
+
+def test_run_with_a_step_that_is_put_off_is_not_done_unless_it_is_stopped() -> None:
+    run = Run(plan_of(step("a")))
+    run.postpone("a")
+    assert not run.machine.is_done
+    run.machine.stop()
+    assert run.machine.is_done
+    run.resume("a")
+    assert run.launched == ["a"]
+
+
 def test_outputs_of_a_failed_attempt_are_forgotten() -> None:
     run = Run(plan_of(step("a"), step("b", of("a"))))
     run.tell(output("a"), event("STEP_UP_FOR_RETRY", "a", StepRetryData(None, 0)), event("STEP_RESTARTED", "a"))
@@ -516,12 +575,15 @@ def play(plan: Plan, choose: Callable[[int], int], limit: int | None) -> Run:
     while not run.machine.is_done:
         endings += 1
         assert endings < 2000, "the run does not end"
-        moves = sorted(run.machine.running) + sorted(run.machine.retrying)
+        moves = sorted(run.machine.running) + sorted(run.machine.retrying | run.machine.postponed)
         key = moves[choose(len(moves))]
-        if key in run.machine.retrying:
+        if key not in run.machine.running:
             run.resume(key)
             continue
         track = run.machine.tracks[key]
+        if choose(6) == 5:
+            run.postpone(key)
+            continue
         if track.attempts > 1:
             run.tell(event("STEP_RESTARTED", key))
         what = choose(8)
@@ -544,8 +606,9 @@ def test_any_completion_order_ends_every_step_exactly_once(data: st.DataObject, 
     assert set(states.values()) <= ENDED
     told = [c.step_key for c in run.commands if isinstance(c, (Skip, Note))]
     assert len(told) == len(set(told)), "a step was given up twice"
-    attempts = [(c.step_key, c.attempt) for c in run.commands if isinstance(c, Launch)]
-    assert len(attempts) == len(set(attempts)), "an attempt was launched twice"
+    attempts = Counter((c.step_key, c.attempt) for c in run.commands if isinstance(c, Launch))
+    attempts.subtract(run.put_off)
+    assert set(attempts.values()) <= {1}, "an attempt was launched twice"
     for key, state in states.items():
         assert (state in (SUCCEEDED, FAILED)) == (run.machine.tracks[key].attempts > 0), key
         assert state != SKIPPED or "?" in key or key in run.skipped

@@ -23,8 +23,9 @@ from treadle import (
     execute_job,
     reconstructable,
 )
-from treadle.executors import multiprocess, presence
+from treadle.executors import multiprocess
 from treadle.executors.capture import FOLDER, files_of
+from treadle.storage import presence
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

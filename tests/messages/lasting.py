@@ -88,6 +88,26 @@ def every_kind_of_setting_wrong(folder: Path):
 
 
 @settings
+def slots_of_every_kind_wrong(folder: Path):
+    settings_of(folder, "[slots]\ngpu = -1\n[slot]\ntape = 2\n", TREADLE_SLOTS="gpu")
+
+
+@settings
+def op_that_takes_more_slots_than_all_runs_have(folder: Path):
+    @op(slots={"gpu": 3})
+    def train() -> None:
+        pass
+
+    @job
+    def training() -> None:
+        train()
+
+    (folder / "treadle.toml").write_text("[slots]\ngpu = 2\n")
+    with DagsterInstance.from_config(str(folder)) as instance:
+        training.execute_in_process(QUIET, instance=instance)
+
+
+@settings
 def table_for_a_value(folder: Path):
     settings_of(folder, "[durability]\nlevel = 'full'\n")
 

@@ -39,6 +39,7 @@ from treadle.payloads import (
 )
 from treadle.storage import database, sql
 from treadle.storage.sqlite import SqliteStore
+from treadle.storage.store import SlotRequest
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_store_of_a_newer_version_is_refused_with_both_versions(store: SqliteSto
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO schema_version VALUES (99, 0)")
     with pytest.raises(
-        StoreVersionError, match=r"has version 99 of the schema, and this Treadle knows versions up to 1"
+        StoreVersionError, match=r"has version 99 of the schema, and this Treadle knows versions up to 2"
     ):
         SqliteStore(path).count_runs()
 
@@ -177,6 +178,30 @@ def test_store_without_any_migration_yet_is_brought_up_to_date(path: Path) -> No
     store = SqliteStore(path)
     assert store.find_runs() == []
     store.close()
+
+
+def test_store_of_any_released_schema_is_brought_up_to_date_with_all_that_is_in_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    known = sql.migrations()
+    for count in range(1, len(known)):
+        older = path.with_name(f"older_{count}.db")
+        monkeypatch.setattr(sql, "migrations", lambda count=count: known[:count])
+        store = SqliteStore(older)
+        run = a_run()
+        store.add_run(run)
+        store.close()
+        monkeypatch.undo()
+        store = SqliteStore(older)
+        assert store.get_run(run.run_id) == run
+        assert store.slot_claims() == []
+        writer = store.open_writer(run.run_id)
+        assert writer.ask_for_slots(SlotRequest("a", {"gpu": 1}), {"gpu": 1}) == []
+        store.close()
+        with sqlite3.connect(older) as connection:
+            found = connection.execute("SELECT version FROM schema_version ORDER BY version").fetchall()
+        assert found == [(number,) for number, _ in known]
 
 
 def test_migration_that_fails_leaves_the_store_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "cancel": "Cancel a run that another process drives.",
     "logs": "Print what the steps of a run have written.",
     "runs": "List runs, the newest first.",
+    "slots": "Show the slots that all runs share, who has them and who waits.",
     "gc": "Delete old runs and values that no run needs.",
     "check": "Look for damage in the store and in stored values.",
 }

@@ -68,6 +68,9 @@ class Line(NamedTuple):
 #: how the engine says that a step will not run
 _DEPENDENCIES_FAILED = re.compile(r"Dependencies for step .* failed: \[(.*)\]\. Not executing\.")
 
+#: how the engine says that a step waits for slots that other runs have
+_WAITS = re.compile(r"Step .*? waits for (.* slots .*: .* of run .*)")
+
 #: events that are told by their message, where everything is to be told
 _MINOR = {
     _T.STEP_INPUT.value: "input",
@@ -153,6 +156,9 @@ class LiveLines:
         needs = _DEPENDENCIES_FAILED.fullmatch(text)
         if needs is not None:
             return self._shown(Line("not run", key, f"needs {needs[1].replace(chr(39), '')}", Tone.ODD))
+        waits = _WAITS.fullmatch(text)
+        if waits is not None:
+            return self._shown(Line("waits", key, f"for {waits[1]}", Tone.ODD))
         tone = Tone.BAD if entry.level >= logging.ERROR else Tone.ODD if entry.level >= logging.WARNING else Tone.PLAIN
         if entry.level >= logging.ERROR:
             detail = Detail.QUIET

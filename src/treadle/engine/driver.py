@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
+from treadle.engine.claims import Claims
 from treadle.engine.machine import READS, Machine
 from treadle.engine.workplace import Stamp
 from treadle.errors import (
@@ -118,6 +120,8 @@ class Driver:
         self._beginnings = BEGINNINGS if executor.starts_in_place else frozenset()
         #: an interruption is logged as somebody's wish to cancel the run
         self.cancels_at_interrupt = False
+        #: what steps take of the slots that all runs share; None where none takes any
+        self.claims: Claims | None = None
         #: what kept the run from starting its steps, if anything did
         self.error: BaseException | None = None
         self.first_failure: DagsterEvent | None = None
@@ -139,6 +143,8 @@ class Driver:
             self._todo.extend(self.machine.handle(event))
             if event.event_type_value == _STEP_FAILURE and self.first_failure is None:
                 self.first_failure = event
+            if self.claims is not None:
+                self.claims.heed(event)
         return event
 
     def hear(self, event: DagsterEvent) -> None:
@@ -157,13 +163,17 @@ class Driver:
             for event in self._begin(past):
                 yield emit(event)
             while self.error is None:
+                if self.claims is not None:
+                    self._try_again()
                 while todo:
                     event = self._carry_out(todo.popleft())
                     if event is not None:
                         yield emit(event)
                 if self._orders:
                     yield from self._launch()
-                event = executor.next_event(self._patience() if self._timers else None)
+                    if todo:
+                        continue  # what was put off leaves its place to others
+                event = executor.next_event(self._patience() if self._timers or self.claims is not None else None)
                 while self._heard:
                     yield self._heard.popleft()
                 if event is not None:
@@ -172,11 +182,7 @@ class Driver:
                         self.commit()
                     yield event
                     if executor.interrupt is not None:
-                        if not machine.is_stopped and self.cancels_at_interrupt:
-                            yield emit(run_event(DagsterEventType.RUN_CANCELING, self.job_name))
-                        machine.stop()
-                        todo.clear()
-                        self._orders.clear()
+                        yield from self._stop()
                     if self.first_failure is not None and self._must_stop():
                         machine.stop()
                         break
@@ -186,8 +192,8 @@ class Driver:
                 elif self._timers:
                     if self._timers[0][0] <= monotonic():
                         todo.extend(machine.resume(heapq.heappop(self._timers)[1]))
-                elif self._orders:
-                    continue  # there is room by now
+                elif self._orders or (machine.postponed and not machine.is_stopped):
+                    continue  # there is room by now, or will be
                 elif machine.is_done:
                     self.error = executor.failure
                     break
@@ -251,11 +257,15 @@ class Driver:
         executor, orders = self.executor, self._orders
         if executor.starts_in_place:
             while orders:
-                executor.launch(orders.popleft())
+                order = orders.popleft()
+                if self._may_start(order):
+                    executor.launch(order)
             return
         begun: list[Launch] = []
         while orders and executor.has_room(len(begun)):
             order = orders.popleft()
+            if not self._may_start(order):
+                continue
             event = executor.announce(order)
             begun.append(order)
             if event is not None:
@@ -264,6 +274,19 @@ class Driver:
             self.commit()
             for order in begun:
                 executor.launch(order)
+
+    def _may_start(self, order: Launch) -> bool:
+        """Take what the step needs of the slots that all runs share; where it has to wait for them, it is put off."""
+        if self.claims is None or self.claims.take(order):
+            return True
+        self._todo.extend(self.machine.postpone(order.step_key))
+        return False
+
+    def _try_again(self) -> None:
+        """Let those that wait for such slots ask again, when it is time."""
+        assert self.claims is not None
+        for key in self.claims.take_due():
+            self._todo.extend(self.machine.resume(key))
 
     def _carry_out(self, command: Command) -> DagsterEvent | None:
         if type(command) is Launch:
@@ -279,12 +302,24 @@ class Driver:
             self.log.message(ERROR_LEVEL, command.text, command.step_key)
         return None
 
+    def _stop(self) -> Iterator[DagsterEvent]:
+        """Something has interrupted the run: begin nothing more."""
+        if not self.machine.is_stopped and self.cancels_at_interrupt:
+            yield self.emit(run_event(DagsterEventType.RUN_CANCELING, self.job_name))
+        self.machine.stop()
+        self._todo.clear()
+        self._orders.clear()
+
     def _must_stop(self) -> bool:
         executor = self.executor
         return self.machine.stops_at_failure or (executor.interrupt is not None and executor.starts_in_place)
 
-    def _patience(self) -> float:
-        return max(0.0, self._timers[0][0] - monotonic())
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done though nobody says anything; None for no such time."""
+        due = self._timers[0][0] if self._timers else math.inf
+        if self.claims is not None:
+            due = min(due, self.claims.due)
+        return None if due == math.inf else max(0.0, due - monotonic())
 
     # -- how a run ends
 

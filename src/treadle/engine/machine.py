@@ -2,7 +2,7 @@
 
 The driver feeds it every event of a run and carries out what it answers; a stored log fed to a new machine (`recall`)
 gives the same state, and so does what a parent run knows of its steps. No clock, no I/O, no threads, no randomness: time
-comes in as `resume`, waiting goes out as `Wait`.
+comes in as `resume`, waiting goes out as `Wait`; what other runs keep a step from comes in as `postpone`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from treadle.engine.track import (
     EXCLUDED,
     EXPANDED,
     FAILED,
+    POSTPONED,
     READY,
     RETRYING,
     RUNNING,
@@ -69,6 +70,8 @@ READS = frozenset(
 #: an attempt has begun, or may have: its worker was told to
 _BEGINNINGS = frozenset((_T.STEP_START.value, _T.STEP_RESTARTED.value, _T.STEP_WORKER_STARTING.value))
 _SKIPPED = _T.STEP_SKIPPED.value
+#: more than there are places among those that are ready
+_FIRST = 1 << 62
 
 
 class Machine:
@@ -101,6 +104,8 @@ class Machine:
         self.tracks: dict[str, Track] = {}
         self.running: set[str] = set()
         self.retrying: set[str] = set()
+        #: keys of steps whose launch the driver has put off
+        self.postponed: set[str] = set()
         #: keys of steps that failed for good, in order
         self.failed: list[str] = []
         self._ready: list[tuple[int, int, str]] = []
@@ -124,7 +129,7 @@ class Machine:
         """True when nothing runs and nothing more will."""
         if self.running:
             return False
-        return self.is_stopped or not (self._ready or self.retrying)
+        return self.is_stopped or not (self._ready or self.retrying or self.postponed)
 
     def start(self) -> list[Command]:
         """The first commands."""
@@ -158,11 +163,23 @@ class Machine:
         return handler(self.tracks[event.step_key or ""], event)
 
     def resume(self, key: str) -> list[Command]:
-        """The time of a `Wait` is over."""
-        self.retrying.discard(key)
+        """The time of a `Wait` is over, or what was put off may be tried again: that has its turn before its equals."""
         track = self.tracks[key]
         self._go(track, READY)
-        self._push(track)
+        self._push(track, is_first=key in self.postponed)
+        self.retrying.discard(key)
+        self.postponed.discard(key)
+        return self._launch()
+
+    def postpone(self, key: str) -> list[Command]:
+        """A `Launch` cannot be carried out yet, for a reason outside of the run. The attempt has not begun; until `resume` is
+        called for the step it takes nothing from others.
+        """
+        track = self.tracks[key]
+        self._go(track, POSTPONED)
+        track.attempts -= 1
+        self.postponed.add(key)
+        self._leave(track)
         return self._launch()
 
     def stop(self) -> None:
@@ -310,9 +327,10 @@ class Machine:
             for key in self.limits.give_back(track.step.path):
                 self._push(self.tracks[key])
 
-    def _push(self, track: Track) -> None:
+    def _push(self, track: Track, *, is_first: bool = False) -> None:
         self._sequence += 1
-        heapq.heappush(self._ready, (-track.step.priority, self._sequence, track.key))
+        place = self._sequence - _FIRST if is_first else self._sequence
+        heapq.heappush(self._ready, (-track.step.priority, place, track.key))
 
     def _ended(self, track: Track, expanded: Iterable[Track] = ()) -> list[Command]:
         settled = list(expanded)
@@ -547,6 +565,7 @@ class Machine:
             assert track.key == key
             assert (track.state == RUNNING) == (key in self.running), key
             assert (track.state == RETRYING) == (key in self.retrying), key
+            assert (track.state == POSTPONED) == (key in self.postponed), key
             assert track.waiting_for >= 0, key
             if track.state == WAITING:
                 assert track.waiting_for > 0, f"{key} waits for nothing"

@@ -12,6 +12,8 @@ from treadle.plan.model import UNKNOWN_KEY, Step, step_key
 # -- states ------------------------------------------------------------------------------------------------------
 
 WAITING, READY, RUNNING, RETRYING = "waiting", "ready", "running", "retrying"
+#: its launch was put off by the driver, which says when it may be tried again
+POSTPONED = "postponed"
 SUCCEEDED, FAILED, SKIPPED, ABANDONED, EXPANDED = "succeeded", "failed", "skipped", "abandoned", "expanded"
 EXCLUDED = "excluded"
 
@@ -23,8 +25,9 @@ ALLOWED = {
     # to SUCCEEDED only where a parent run knows the step
     WAITING: (READY, SKIPPED, ABANDONED, EXPANDED, EXCLUDED, SUCCEEDED),
     READY: (RUNNING,),
-    RUNNING: (SUCCEEDED, FAILED, RETRYING),
+    RUNNING: (SUCCEEDED, FAILED, RETRYING, POSTPONED),
     RETRYING: (READY,),
+    POSTPONED: (READY,),
 }
 
 

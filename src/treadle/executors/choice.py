@@ -5,6 +5,7 @@ Only the one that is asked for is imported. A new executor is a line here and a 
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -22,12 +23,18 @@ from treadle.definitions.executors import (
     Execution,
 )
 from treadle.definitions.job import JobDefinition
+from treadle.definitions.tags import priority_of
+from treadle.engine.claims import SharedSlots
 from treadle.engine.driver import Executor
 from treadle.engine.limits import Limits
 from treadle.engine.workplace import Workplace
-from treadle.errors import DagsterInvalidConfigError, DagsterUnmetExecutorRequirementsError
+from treadle.errors import (
+    DagsterInvalidConfigError,
+    DagsterInvalidDefinitionError,
+    DagsterUnmetExecutorRequirementsError,
+)
 from treadle.instance import DagsterInstance
-from treadle.names import nearest
+from treadle.names import nearest, split_step_key
 from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
@@ -135,7 +142,8 @@ def check_requirements(
 ) -> None:
     """Refuse a run that its executor cannot carry out, before anything is recorded.
 
-    Raises DagsterUnmetExecutorRequirementsError, and DagsterInvalidConfigError for a step that needs more than config gives.
+    Raises DagsterUnmetExecutorRequirementsError, also for a step that needs more slots than the home has, and
+    DagsterInvalidConfigError for one that needs more than config gives.
     """
     is_mixed = run.job_code_origin is not None and _wants_others(execution, plan)
     if execution.engine == MULTIPROCESS or is_mixed:
@@ -156,7 +164,8 @@ def check_requirements(
 
         _check_dask(job)
         outside.check_requirements(job, run, instance, "Dask")
-    slots_of(execution, job, plan)
+    slots_of(execution, job, plan, instance.settings.slots)
+    shared_slots_of(job, run, plan, instance)
     unknown = [path for path in places_of(execution, plan) if path not in plan.steps]
     if unknown:
         raise DagsterInvalidConfigError(
@@ -197,10 +206,11 @@ def limit_of(execution: Execution) -> int | None:
     return count_cores()
 
 
-def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | None:
+def slots_of(execution: Execution, job: JobDefinition, plan: Plan, shared: Mapping[str, int]) -> Limits | None:
     """Which steps may run beside which: by the tags of their ops, and by the slots that they ask for; None where any may.
 
-    Raises DagsterInvalidConfigError for a step that asks for more than there is.
+    `shared` are the slots that all runs of the home share: of those config need not say how many the run may have. Raises
+    DagsterInvalidConfigError for a step that asks for more than there is.
     """
     if execution.engine == IN_PROCESS:
         return None
@@ -209,10 +219,13 @@ def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | N
     needs: dict[str, list[tuple[str, int]]] = {}
     for path, step in plan.steps.items():
         for name, count in step.demands.slots.items() if step.demands is not None else ():
+            if name in shared and name not in capacities:
+                continue
             if capacities.get(name, 0) < count:
                 raise DagsterInvalidConfigError(
                     f'Error in config for the {execution.engine} executor: op "{path}" takes {count} of the slots "{name}", and the '
-                    f'run has {capacities.get(name, 0)}. Give it more: {{"slots": {{"{name}": {count}}}}}.',
+                    f'run has {capacities.get(name, 0)}. Give it more: {{"slots": {{"{name}": {count}}}}}; or say in the settings of the '
+                    f"home how many there are for all runs: {_setting(name, count)}.",
                     [],
                     execution.options,
                 )
@@ -228,6 +241,48 @@ def slots_of(execution: Execution, job: JobDefinition, plan: Plan) -> Limits | N
             capacities[name] = limit["limit"]
             needs.setdefault(path, []).append((name, 1))
     return Limits(capacities, needs) if needs else None
+
+
+def shared_slots_of(job: JobDefinition, run: DagsterRun, plan: Plan, instance: DagsterInstance) -> SharedSlots | None:
+    """What the steps of a run take of the slots that all runs of its home share; None where they take none.
+
+    An op with a pool takes one of the slots of that name, unless it says itself how many. Raises DagsterUnmetExecutorRequirementsError for a step that asks for more than there is, and for a run whose priority
+    is no whole number.
+    """
+    settings = instance.settings
+    if not settings.slots:
+        return None
+    needs: dict[str, dict[str, int]] = {}
+    for path, step in plan.steps.items():
+        pool = job.wiring.ops[path].definition.pool
+        asked = {pool: 1} if pool is not None else {}
+        asked |= step.demands.slots if step.demands is not None else {}
+        wanted = {name: count for name, count in asked.items() if name in settings.slots}
+        if wanted:
+            needs[path] = wanted
+    keys = run.step_keys_to_execute
+    if keys is not None:
+        needs = {path: needs[path] for path in {split_step_key(key)[0] for key in keys} if path in needs}
+    for path, wanted in needs.items():
+        for name, count in wanted.items():
+            if count > settings.slots[name]:
+                raise DagsterUnmetExecutorRequirementsError(
+                    f'Op "{path}" of the job "{run.job_name}" takes {count} of the slots "{name}", and all runs of the home '
+                    f"{instance.root_directory} together have {settings.slots[name]} ({settings.origin_of(f'slots.{name}')}). Let it take "
+                    f"fewer, or say there that there are more: {_setting(name, count)}."
+                )
+    if not needs:
+        return None
+    try:
+        priority = priority_of(run.tags, f"the run {run.run_id}")
+    except DagsterInvalidDefinitionError as error:
+        raise DagsterUnmetExecutorRequirementsError(str(error)) from error
+    return SharedSlots(settings.slots, needs, priority)
+
+
+def _setting(name: str, count: int) -> str:
+    """As it would stand in treadle.toml."""
+    return f"[slots] {name if name.isidentifier() else json.dumps(name)} = {count}"
 
 
 def count_cores() -> int:

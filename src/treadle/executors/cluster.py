@@ -31,7 +31,7 @@ from treadle.errors import (
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
-from treadle.executors import guest, presence
+from treadle.executors import guest
 from treadle.executors.capture import FOLDER, files_of, show
 from treadle.executors.crew import describe_exit
 from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_much
@@ -39,6 +39,7 @@ from treadle.executors.wire import Assignment, Broken, Doomed, Event, Gone, Note
 from treadle.halt import took_too_long
 from treadle.plan.model import Launch
 from treadle.runs import DagsterRunStatus
+from treadle.storage import presence
 
 _T = DagsterEventType
 _ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 
 from treadle.errors import SerializableErrorInfo
-from treadle.executors import presence
 from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Ready, Stop
+from treadle.storage import presence
 
 FORKSERVER, SPAWN = "forkserver", "spawn"
 CAN_FORK = hasattr(os, "fork")

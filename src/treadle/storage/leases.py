@@ -41,6 +41,9 @@ class LeaseTerms(NamedTuple):
     heartbeat: float | None = None
     clock: Callable[[], float] = time.time
     make_owner: Callable[[], Owner] = make_owner
+    #: of a run and the token of a lease whose owner is dead: whether processes that it left may still be at work, and use
+    #: what they had of the slots that runs share
+    lingers: Callable[[str, str], bool] = lambda _run_id, _token: False
 
 
 def is_alive(lease: Lease, now: float, host: str | None = None) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from treadle import codec
 from treadle.errors import (
     CheckError,
     DagsterEventLogInvalidForRun,
-    DagsterRunAlreadyExists,
     DagsterRunNotFoundError,
     LeaseLostError,
     RunOwnedError,
@@ -27,15 +27,15 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.records import DagsterRunStatsSnapshot, EventLogRecord, EventRecordsFilter, RunRecord
 from treadle.runs import DagsterRun, RunsFilter
-from treadle.storage import leases, retention, sql, upkeep
+from treadle.storage import claims, leases, retention, sql, upkeep
 from treadle.storage.keeper import Keeper
-from treadle.storage.store import Collected, Lease, Owner, StepSummary
+from treadle.storage.store import Collected, Lease, Owner, SlotClaim, SlotRequest, StepSummary
 from treadle.storage.writer import Batch, SqliteWriter
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from treadle.storage.database import Database
+    from treadle.storage.database import Database, Transaction
 
 #: bytes of messages that one step may log
 MAX_STEP_LOG = 10_000_000
@@ -71,6 +71,7 @@ class SqliteStore:
         self._new_runs: dict[str, tuple[float, DagsterRun]] = {}
         self._listeners: dict[str, list[Callable[[EventLogEntry], Any]]] = {}
         self._keeper = Keeper(self.renew, self._writers, terms)
+        self._stand = partial(claims.sort_out, is_alive=self._is_claim_alive, lingers=terms.lingers)
 
     # -- the database
 
@@ -88,10 +89,8 @@ class SqliteStore:
                     self._database = Database(self.path, is_synchronous=self._durability == "full")
         return self._database
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open().writing() as connection:
-            yield connection
+    def _writing(self) -> Transaction:
+        return self._open().writing()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -123,25 +122,14 @@ class SqliteStore:
                 if run.run_id not in self._new_runs:
                     self._new_runs[run.run_id] = now, run
                     return
-            raise self._taken(self._known(run.run_id))
+            raise upkeep.taken(self._known(run.run_id))
         if self.is_in_memory:
             self._settle()
         with self._writing() as connection:
             row = connection.execute(sql.queries()["run_by_id"], (run.run_id,)).fetchone()
             if row is not None:
-                raise self._taken(sql.run_of(row))
+                raise upkeep.taken(sql.run_of(row))
             _insert_run(connection, run, now)
-
-    @staticmethod
-    def _taken(run: DagsterRun) -> DagsterRunAlreadyExists:
-        advice = (
-            "It has ended; leave run_id out to have a new one made."
-            if run.is_finished
-            else "Leave run_id out to have a new one made; to go on with a run whose process died: treadle resume."
-        )
-        return DagsterRunAlreadyExists(
-            f"A run with id {run.run_id} exists already (job {run.job_name!r}, status {run.status.value}). {advice}"
-        )
 
     def get_run(self, run_id: str) -> DagsterRun | None:
         """A run as it stands now."""
@@ -297,11 +285,15 @@ class SqliteStore:
         if self.is_in_memory:
             if (writer.buffer or self._database is None) and not writer.is_lost:
                 self._unsettled.append(writer)
-            return
+            if not writer.has_claimed:
+                return
         if writer.pid != os.getpid():
             return
         with self._writing() as connection:
-            connection.execute(sql.queries()["give_up_lease"], (writer.number, writer.owner.token))
+            if writer.has_claimed:
+                connection.execute(sql.queries()["give_up_claims"], (writer.token,))
+            if not self.is_in_memory:
+                connection.execute(sql.queries()["give_up_lease"], (writer.number, writer.token))
 
     def renew(self, writers: Collection[SqliteWriter]) -> None:
         """Renew the leases of these writers."""
@@ -362,6 +354,52 @@ class SqliteStore:
         if self.is_in_memory:
             return lease.run_id in self._writers
         return leases.is_alive(lease, self.clock())
+
+    # -- slots
+
+    def ask_for_slots(
+        self, writer: SqliteWriter, request: SlotRequest, limits: Mapping[str, int], *, is_again: bool
+    ) -> list[SlotClaim]:
+        """Take slots for a step of a run, or let it wait, in one transaction. For the writer."""
+        if is_again and not writer.is_lost:
+            asker = claims.Asker(0, writer.run.run_id, writer.token)
+            with self._reading() as connection:
+                hindrances = claims.look(connection, asker, request, limits, self.clock(), self._stand)
+            if hindrances:
+                return hindrances
+        with self._claiming(writer) as (connection, asker):
+            return claims.ask(connection, asker, request, limits, self.clock(), self._stand)
+
+    def give_slots_back(self, writer: SqliteWriter, step_key: str) -> None:
+        """What a step had taken is free. For the writer."""
+        with self._claiming(writer) as (connection, asker):
+            connection.execute(sql.queries()["give_back"], (step_key, asker.token))
+
+    @contextlib.contextmanager
+    def _claiming(self, writer: SqliteWriter) -> Iterator[tuple[sqlite3.Connection, claims.Asker]]:
+        """A transaction of who has the run's lease. LeaseLostError where that is somebody else."""
+        if self.is_in_memory:
+            self._settle()
+        run_id, number = writer.run.run_id, writer.number
+        with self._writing() as connection:
+            if not self.is_in_memory:
+                held = connection.execute(sql.queries()["token"], (number,)).fetchone()
+                writer.is_lost = held != (writer.token,)
+            if writer.is_lost:
+                raise writer.lost()
+            yield connection, claims.Asker(number or upkeep.number_of(connection, run_id), run_id, writer.token)
+
+    def _is_claim_alive(self, entry: claims.Entry) -> bool:
+        if self.is_in_memory:
+            writer = self._writers.get(entry.claim.run_id)
+            return writer is not None and writer.token == entry.token
+        return entry.lease is not None and entry.lease_token == entry.token and self.is_alive(entry.lease)
+
+    def slot_claims(self) -> list[SlotClaim]:
+        """What steps have taken of the slots that all runs share, and who waits, in the order of their turns."""
+        with self._reading() as connection:
+            found = claims.read(connection)
+        return claims.in_order(self._stand(found).counting)
 
     # -- reading
 

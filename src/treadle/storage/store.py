@@ -64,6 +64,56 @@ class Lease(msgspec.Struct, frozen=True):
     duration: float
 
 
+class SlotRequest(msgspec.Struct, frozen=True):
+    """What a step is to take of the slots that all runs share, before it starts: all of it at once, or nothing."""
+
+    step_key: str
+    #: how many of each name
+    slots: Mapping[str, int]
+    #: of the run, and of the step within it; the higher has its turn first
+    priority: tuple[int, int] = (0, 0)
+
+
+class SlotClaim(msgspec.Struct, frozen=True):
+    """What a step has taken of the slots that all runs share, or waits for."""
+
+    run_id: str
+    step_key: str
+    slots: Mapping[str, int]
+    priority: tuple[int, int]
+    #: seconds since the epoch, by the asker's clock: when it first asked
+    asked: float
+    #: when it got them; None while it waits
+    granted: float | None = None
+
+
+class SlotUse(msgspec.Struct, frozen=True):
+    """How the slots of one name stand that all runs of an instance share."""
+
+    name: str
+    #: how many there are, and where that was said; None where this process knows of no limit, and another one does
+    limit: int | None
+    origin: str
+    #: how many are taken
+    taken: int
+    #: by whom, the oldest first
+    holders: Sequence[SlotClaim]
+    #: steps that wait for some, in the order of their turns
+    waiting: Sequence[SlotClaim]
+
+
+def uses_of(claims: Sequence[SlotClaim], limits: Mapping[str, int], origins: Mapping[str, str]) -> list[SlotUse]:
+    """How the slots of each name stand, sorted by name: of those with a limit, and of all that are claimed."""
+    found = []
+    for name in sorted({*limits, *(name for claim in claims for name in claim.slots)}):
+        about = [claim for claim in claims if name in claim.slots]
+        holders = [claim for claim in about if claim.granted is not None]
+        waiting = [claim for claim in about if claim.granted is None]
+        taken = sum(claim.slots[name] for claim in holders)
+        found.append(SlotUse(name, limits.get(name), origins.get(name, "another process"), taken, holders, waiting))
+    return found
+
+
 class Collected(msgspec.Struct, frozen=True):
     """What a clean-up took away."""
 
@@ -101,8 +151,22 @@ class RunWriter(Protocol):
         tries again. Raises LeaseLostError where another process has taken the run over.
         """
 
+    def ask_for_slots(self, request: SlotRequest, limits: Mapping[str, int]) -> list[SlotClaim]:
+        """Take slots for a step of the run, all that it asks for, or let it wait; whoever waits asks again now and then.
+
+        Gives the claims that are in its way, and nothing where it has what it wants. `limits` says how many there are of
+        each name. Those who wait have their turn by priority, then by the time of asking; one that comes before others is
+        waited for by them, unless it has been silent for a while.
+
+        What is taken belongs to the run's lease. It is free again by `give_slots_back`, when the lease is given up, and when
+        its owner is dead. A step that has its slots may ask again. Raises LeaseLostError, and CheckError for more than there is.
+        """
+
+    def give_slots_back(self, step_key: str) -> None:
+        """What a step had taken is free, and it waits no more. Again is fine."""
+
     def close(self) -> None:
-        """Commit, and give the lease up. Again is fine."""
+        """Commit, and give the lease up, with all slots. Again is fine."""
 
 
 class Store(Protocol):
@@ -158,6 +222,11 @@ class Store(Protocol):
 
     def is_alive(self, lease: Lease) -> bool:
         """True while the lease's owner may be at work."""
+
+    def slot_claims(self) -> list[SlotClaim]:
+        """What steps have taken of the slots that all runs share, the oldest first; then who waits, in the order of their
+        turns. What belongs to a dead owner is not among it.
+        """
 
     # -- reading; a writer of this store that has not committed is not seen, but for a store in memory it is
 

@@ -10,7 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.errors import DagsterRunNotFoundError, StoreError
+from treadle.errors import DagsterRunAlreadyExists, DagsterRunNotFoundError, StoreError
+from treadle.runs import DagsterRun
 from treadle.storage import leases, retention, sql
 from treadle.storage.store import Lease
 
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
 def unknown(run_id: str) -> DagsterRunNotFoundError:
     """What to raise for a run that is not there."""
     return DagsterRunNotFoundError(f"No run with id {run_id} on this instance.", invalid_run_id=run_id)
+
+
+def taken(run: DagsterRun) -> DagsterRunAlreadyExists:
+    """What to raise for a new run whose id is that of one that is there."""
+    advice = (
+        "It has ended; leave run_id out to have a new one made."
+        if run.is_finished
+        else "Leave run_id out to have a new one made; to go on with a run whose process died: treadle resume."
+    )
+    return DagsterRunAlreadyExists(
+        f"A run with id {run.run_id} exists already (job {run.job_name!r}, status {run.status.value}). {advice}"
+    )
 
 
 def number_of(connection: sqlite3.Connection, run_id: str) -> int:
@@ -57,7 +70,7 @@ def delete_run(database: Database, lease: Lease, due: Collection[str] | None) ->
             connection.executemany(queries["delete_event"], rows)
             if rows:
                 continue
-            for name in ("delete_marks", "delete_steps", "delete_tags", "delete_lease", "delete_run"):
+            for name in ("delete_marks", "delete_steps", "delete_tags", "delete_claims", "delete_lease", "delete_run"):
                 connection.execute(queries[name], (number,))
             connection.execute(queries["delete_older_numbers"])
             return True

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle import codec
@@ -16,7 +17,7 @@ from treadle.errors import LeaseLostError
 from treadle.events import DagsterEvent, DagsterEventType, EventLogEntry
 from treadle.runs import STATUS_AFTER, DagsterRun
 from treadle.storage import sql
-from treadle.storage.store import Owner, StepState
+from treadle.storage.store import Owner, SlotClaim, SlotRequest, StepState
 
 if TYPE_CHECKING:
     from treadle.storage.sqlite import SqliteStore
@@ -207,6 +208,11 @@ class SqliteWriter:
         self._store = store
         self._run = run
         self.owner = owner
+        #: what claims of slots belong to: that of the lease, in memory one that is made with the first of them
+        self.token = owner.token
+        self.has_claimed = False
+        #: keys of steps that wait for slots
+        self._refused: set[str] = set()
         self._listeners = listeners
         self._clock = store.clock
         self._is_in_memory = store.is_in_memory
@@ -290,6 +296,20 @@ class SqliteWriter:
             raise self.lost()
         if self.buffer and not self._is_in_memory:
             self._store.write_out(self)
+
+    def ask_for_slots(self, request: SlotRequest, limits: Mapping[str, int]) -> list[SlotClaim]:
+        """Take slots for a step, or let it wait; gives what is in its way."""
+        self.token = self.token or uuid.uuid4().hex
+        self.has_claimed = True
+        is_again = request.step_key in self._refused
+        hindrances = self._store.ask_for_slots(self, request, limits, is_again=is_again)
+        (self._refused.add if hindrances else self._refused.discard)(request.step_key)
+        return hindrances
+
+    def give_slots_back(self, step_key: str) -> None:
+        """What a step had taken is free."""
+        if self.has_claimed:
+            self._store.give_slots_back(self, step_key)
 
     def lost(self) -> LeaseLostError:
         """What to raise where somebody else has the lease."""

@@ -18,6 +18,8 @@ if sys.platform != "win32":
 #: seconds in which all children of a process that was killed are gone
 LINGERING = 3.0
 _LOOK = 0.01
+#: seconds in which whoever looks at the lock has seen it
+_PATIENCE = 1.0
 
 
 def hold(folder: Path) -> int | None:
@@ -31,7 +33,15 @@ def hold(folder: Path) -> int | None:
     descriptor = None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # somebody looks whether it is free, which takes a moment
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOOK)
     except OSError:
         if descriptor is not None:
             os.close(descriptor)
@@ -60,6 +70,24 @@ def wait_until_free(folder: Path, seconds: float = LINGERING) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+class Lingerers:
+    """Of leases whose owner is dead, whether processes of their run may still be at work: while they hold the lock, and for
+    as long as such processes have at most. So what they use is not given to others at once, and is never lost.
+
+    `folder` has the folders of runs by their ids.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        #: when a lease was first seen to be dead, by its token
+        self._since: dict[str, float] = {}
+
+    def are_there(self, run_id: str, token: str) -> bool:
+        """Ask about a lease."""
+        since = self._since.setdefault(token, time.monotonic())
+        return time.monotonic() - since < LINGERING and not wait_until_free(self._folder / run_id, 0.0)
 
 
 def _is_free(descriptor: int) -> bool:
