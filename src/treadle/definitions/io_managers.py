@@ -298,7 +298,7 @@ class FilesystemIOManager(IOManager):
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the value, complete or not at all; the HANDLED_OUTPUT event tells the path."""
         path = self._path(context.get_identifier())
-        write_artifact(path, obj, is_durable=bool(self.is_durable))
+        write_artifact(path, obj, is_durable=bool(self.is_durable), home=Path(str(self.base_dir)))
         context.add_output_metadata({"path": MetadataValue.path(str(path))})
 
     def load_input(self, context: InputContext) -> Any:
