@@ -53,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True):
     lease_duration: float = 15.0
     #: where outputs are stored; None for `storage` in the home
     artifacts_dir: Path | None = None
+    #: where values go that later steps of a run take: `disk`, or `memory` as far as they fit
+    hand_over: str = "disk"
+    #: bytes that the values of one run may take there; None for half of what is free
+    memory_limit: int | None = None
     #: where the database is
     database_folder: Path = Path()
     origins: Mapping[str, str] = {}
@@ -212,6 +216,12 @@ def _read_durability(value: Any) -> str:
     return value
 
 
+def _read_hand_over(value: Any) -> str:
+    if not isinstance(value, str) or value not in ("disk", "memory"):
+        raise ValueError('"disk" or "memory"')
+    return value
+
+
 def _read_lease(value: Any) -> float:
     seconds = read_duration(value)
     if seconds < 1:
@@ -262,6 +272,8 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "retention.max_step_log": ("max_step_log", read_size),
     "lease.duration": ("lease_duration", _read_lease),
     "artifacts.dir": ("artifacts_dir", _read_path),
+    "artifacts.hand_over": ("hand_over", _read_hand_over),
+    "artifacts.memory_limit": ("memory_limit", read_size),
 }
 _SECTIONS = frozenset(name.partition(".")[0] for name in _KEYS if "." in name)
 _VARIABLES = {"TREADLE_" + name.replace(".", "_").upper(): name for name in _KEYS}
@@ -307,6 +319,11 @@ def read_settings(
         values |= _take(each, mistakes)
         origins[each.name] = each.origin
     values |= _read_dagster_yaml(home, mistakes)
+    if values.get("durability") == "full" and values.get("hand_over") == "memory":
+        mistakes.append(
+            f'{origins["artifacts.hand_over"]}: artifacts.hand_over: "memory" goes with a loss of power, and durability is "full" '
+            f"({origins['durability']}). Leave one of the two at its default."
+        )
     if mistakes:
         listed = "".join(f"\n  {line}" for line in mistakes)
         raise SettingsError(f"The settings of the instance in {home} have {len(mistakes)} mistake(s):{listed}")

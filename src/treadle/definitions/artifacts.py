@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from treadle.checks import show
 from treadle.definitions.mapped import find_mapped, is_same, is_untouched
+from treadle.definitions.shelf import WORTH_MEMORY, Shelf
 from treadle.errors import DagsterInvariantViolationError
 
 #: a buffer of at least this many bytes stands outside the pickle, so that it can be mapped
@@ -48,7 +49,9 @@ _TRAILER_SIZE = _FACTS.size + _SEAL.size
 _NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError, RecursionError, ImportError)
 
 
-def write_artifact(path: Path, value: Any, *, is_durable: bool = False, home: Path | None = None) -> None:
+def write_artifact(
+    path: Path, value: Any, *, is_durable: bool = False, home: Path | None = None, shelf: Shelf | None = None
+) -> bool:
     """Write one value to one file: aside first, then renamed, so that the file is there complete or not at all.
 
     The file holds, one after the other:
@@ -64,46 +67,66 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False, home: Pa
     A value that is the content of a file below `home`, mapped from there and not changed since, is not written again: the
     new file is another name of that one. So nobody may ever write into such a file.
 
-    With `is_durable` it survives a loss of power once this has returned. Raises DagsterInvariantViolationError for an object
-    that cannot be pickled, and OSError, naming the file and what to do, where it cannot be written.
+    A value with large buffers goes into memory where there is a `shelf` that has room, and the path becomes a link to it;
+    gives True then. With `is_durable` it survives a loss of power once this has returned. Raises
+    DagsterInvariantViolationError for an object that cannot be pickled, and OSError, naming the file and what to do, where it
+    cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    aside = _beside(path)
     try:
         make_folder(path.parent, is_durable=is_durable)
         with aside.open("x+b") as file:
             draft = _begin(file, value)
-            is_linked = home is not None and _link(file, draft, aside, home)
-            if not is_linked:
+            place = _shelve(file, draft, path, shelf) if shelf is not None else None
+            is_linked = place is None and home is not None and _link(file, draft, aside, home)
+            if place is None and not is_linked:
                 _finish(file, draft)
                 file.flush()
             if is_durable:
                 _sync(aside if is_linked else file)
+        if place is not None:
+            aside.unlink()
+            aside.symlink_to(place)
         aside.replace(path)
         if is_linked:  # where both were names of one file already, nothing was renamed
             aside.unlink(missing_ok=True)
     except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        if isinstance(error, _NOT_PICKLABLE):
-            depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
-            raise DagsterInvariantViolationError(
-                f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
-                f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
-                f"that knows how to store it; mem_io_manager stores anything, within one process."
-            ) from error
-        if isinstance(error, OSError) and error.errno is not None:
-            advice = (
-                "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
-            )
-            raise OSError(
-                error.errno,
-                f"{os.strerror(error.errno)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager "
-                f"store elsewhere (base_dir), then run the step again. File",
-                str(path),
-            ) from error
+        explained = _explain(error, path, value)
+        if explained is not None:
+            raise explained from error
         raise
+    if shelf is not None and place is None:
+        shelf.let_go(path)  # of an earlier attempt
     if is_durable:
         _sync_folder(path.parent)
+    return place is not None
+
+
+def _beside(path: Path) -> Path:
+    """The name under which a file is written before it gets its own."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+
+
+def _explain(error: BaseException, path: Path, value: Any) -> Exception | None:
+    """What a user is told where a value could not be written; None where the error says it itself."""
+    if isinstance(error, _NOT_PICKLABLE):
+        depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
+        return DagsterInvariantViolationError(
+            f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
+            f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
+            f"that knows how to store it; mem_io_manager stores anything, within one process."
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        advice = "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
+        return OSError(
+            error.errno,
+            f"{os.strerror(error.errno)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager "
+            f"store elsewhere (base_dir), then run the step again. File",
+            str(path),
+        )
+    return None
 
 
 def make_folder(folder: Path, *, is_durable: bool = False) -> None:
@@ -246,6 +269,32 @@ def _link(file: BinaryIO, draft: _Draft, aside: Path, home: Path) -> bool:
     return True
 
 
+def _shelve(file: BinaryIO, draft: _Draft, path: Path, shelf: Shelf) -> Path | None:
+    """Put a value whose pickle is in the file into memory; gives where, or None where it does not go there."""
+    place, size = shelf.place_of(path), sum(view.nbytes for view in draft.buffers)
+    if place is None or size < WORTH_MEMORY:
+        return None
+    aside = _beside(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("x+b") as twin:
+            file.seek(0)
+            shutil.copyfileobj(file, twin)
+            is_linked = _link(twin, draft, aside, shelf.folder)
+            if not is_linked:
+                if not shelf.has_room(size):
+                    aside.unlink()
+                    return None
+                _finish(twin, draft)
+        aside.replace(place)
+        aside.unlink(missing_ok=True)
+    except OSError:  # it is full after all, or gone
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        return None
+    return place
+
+
 def _holds(source: Path, stored: BinaryIO, pickled: bytes, buffers: list[memoryview], places: list[int]) -> bool:
     """Whether a file is what would be written for this pickle and these buffers, which are mapped from those places of it.
 
@@ -295,6 +344,12 @@ def read_artifact(path: Path) -> Any:
     except FileNotFoundError as error:
         if error.filename != str(path):
             raise
+        if path.is_symlink():
+            why = (
+                "The value was handed over in memory (artifacts.hand_over), and let go when every step of its run that takes it had "
+                "succeeded, or lost with the machine's memory; run the step that makes it again, too. Value"
+            )
+            raise FileNotFoundError(errno.ENOENT, why, str(path)) from None
         raise FileNotFoundError(
             errno.ENOENT, "There is no stored value; run the step that makes it again. Missing file", str(path)
         ) from None

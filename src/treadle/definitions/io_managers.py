@@ -298,7 +298,10 @@ class FilesystemIOManager(IOManager):
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the value, complete or not at all; the HANDLED_OUTPUT event tells the path."""
         path = self._path(context.get_identifier())
-        write_artifact(path, obj, is_durable=bool(self.is_durable), home=Path(str(self.base_dir)))
+        is_durable = bool(self.is_durable)
+        shelf = None if is_durable else context._shelf
+        if write_artifact(path, obj, is_durable=is_durable, home=Path(str(self.base_dir)), shelf=shelf):
+            context.add_output_metadata({"hand_over": MetadataValue.text("memory")})
         context.add_output_metadata({"path": MetadataValue.path(str(path))})
 
     def load_input(self, context: InputContext) -> Any:

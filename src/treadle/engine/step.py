@@ -411,8 +411,9 @@ class Attempt:
         self, port: Any, manager: Any, value: Any, mapping_key: str | None, metadata: Mapping[str, Any]
     ) -> Iterator[DagsterEvent]:
         handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
+        shelf = self.place.shelf_for(self.bench.op.path, port.name)
         context = self.place.output_context(
-            handle, self.context.log, output_metadata=metadata, step_context=self.context
+            handle, self.context.log, output_metadata=metadata, step_context=self.context, shelf=shelf
         )
         self._enter(
             lambda error: DagsterExecutionHandleOutputError(

@@ -15,8 +15,10 @@ from treadle.contexts import OpExecutionContext, RunFacts
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
+from treadle.definitions.shelf import Shelf
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine import usage
+from treadle.engine.holdings import Takers, find_takers
 from treadle.engine.interrupts import Interrupts
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
@@ -63,6 +65,9 @@ class Workplace:
         self.announce: Callable[[DagsterEvent], None] | None = None
         #: called when the body of an op is about to run: what happened before it is to be known
         self.before_body: Callable[[], None] | None = None
+        #: where in memory values may be kept that later steps take; None where they go to disk
+        self.shelf: Shelf | None = None
+        self._takers: Takers | None = None
         #: what counts as used by a step, see `usage`; None where it cannot be told
         self.usage_scope: str | None = usage.PROCESS
         #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
@@ -200,6 +205,14 @@ class Workplace:
             step_context=context,
             instance=self.facts.instance,
         )
+
+    def shelf_for(self, path: str, output: str) -> Shelf | None:
+        """The place in memory for the values of an output, where there is one and a later step takes them."""
+        if self.shelf is None:
+            return None
+        if self._takers is None:
+            self._takers = find_takers(self.plan)
+        return self.shelf if (path, output) in self._takers else None
 
     def _resources_of(self, key: str) -> Resources:
         definition = self.job.resource_defs.get(key)

@@ -133,6 +133,8 @@ class MultiprocessExecutor(OutsideExecutor):
             preload = (method[name] or {}).get("preload_modules") or ()
             assignment = make_assignment(self.place, self._folder, preload)
             assignment.tells_memory = self._max_memory is not None
+            shelf = self.place.shelf
+            assignment.shelf = (str(shelf.folder), str(shelf.belongs), shelf.bound) if shelf is not None else None
             self._crew = Crew(assignment, name)
         except OSError as error:
             raise RunEnd(error) from error

@@ -20,6 +20,7 @@ import msgspec
 from treadle import codec
 from treadle.contexts import RunFacts
 from treadle.definitions import invoke, run_config
+from treadle.definitions.shelf import Shelf
 from treadle.engine.resources import StepResources
 from treadle.engine.step import run_step
 from treadle.engine.workplace import Workplace
@@ -95,6 +96,9 @@ class Shop:
         retries_enabled = self.assignment.retries_enabled
         place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
         place.captured = None
+        if self.assignment.shelf is not None:
+            folder, belongs, bound = self.assignment.shelf
+            place.shelf = Shelf(Path(folder), Path(belongs), bound)
         return place
 
 
