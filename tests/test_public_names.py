@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,10 @@ def test_public_name_is_no_module_of_ours() -> None:
     folder = Path(treadle.__file__).parent
     modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert modules & set(treadle.__all__) == set()
+
+
+def test_error_of_an_unknown_name_is_an_attribute_error_that_travels() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'grahp'. Did you mean 'graph'") as caught:
+        treadle.grahp
+    assert type(caught.value).__name__ == type(caught.value).__qualname__ == "AttributeError"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -1297,6 +1297,13 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker would take this for leave to import any name
 
+    def _is_module(name: str) -> bool:
+        """Whether it is one of ours: `from treadle import recipes` asks for an attribute first, and loads it then."""
+        from os.path import exists
+
+        ends = (".py", "/__init__.py")
+        return any(exists(f"{__path__[0]}/{name}{end}") for end in ends)  # noqa: PTH110 - pathlib takes a while to load
+
     def __getattr__(name: str) -> _AnyObject:
         if name == "__version__":
             from importlib.metadata import version
@@ -1307,6 +1314,8 @@ if not TYPE_CHECKING:  # a type checker would take this for leave to import any 
         target = _OLDER_NAMES.get(name, name)
         module = _MODULE_OF.get(target)
         if module is None:
+            if _is_module(name):
+                raise AttributeError(f"The module treadle.{name} is not loaded. Import it first.")
             module = "treadle.later"
             later = import_module(module)
             if name not in later.NAMES:

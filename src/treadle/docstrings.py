@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_HEADER = re.compile(r"(Args|Arguments|Parameters|Params|Returns?|Yields?):?")
+# as text, compiled when one is first used: most programs have no such docstring
+_HEADER = r"(Args|Arguments|Parameters|Params|Returns?|Yields?):?"
 _PARAMETERS = frozenset(("Args", "Arguments", "Parameters", "Params"))
-_GOOGLE_ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
-_NUMPY_ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?::.*)?")
-_RETURN_TYPE = re.compile(r"[\w.\[\], |]+:\s+(.*)")
-_REST_ENTRY = re.compile(r":(param|returns?)\b([^:]*):\s*(.*)")
+_GOOGLE_ENTRY = r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)"
+_NUMPY_ENTRY = r"\*{0,2}(\w+)\s*(?::.*)?"
+_RETURN_TYPE = r"[\w.\[\], |]+:\s+(.*)"
+_REST_ENTRY = r":(param|returns?)\b([^:]*):\s*(.*)"
 
 
 class Descriptions(NamedTuple):
@@ -41,7 +42,7 @@ def _read_rest(lines: list[str]) -> tuple[dict[str, str], str | None]:
     parameters: dict[str, str] = {}
     returns: str | None = None
     for text in re.split(r"\n(?=:)", "\n".join(lines)):
-        entry = _REST_ENTRY.match(" ".join(text.split("\n\n")[0].split("\n")))
+        entry = re.match(_REST_ENTRY, " ".join(text.split("\n\n")[0].split("\n")))
         if entry is None:
             continue
         if entry[1] != "param":
@@ -56,12 +57,12 @@ def _read_sections(lines: list[str]) -> tuple[dict[str, str], str | None]:
     returns: str | None = None
     for header, is_underlined, body in _sections(lines):
         if header in _PARAMETERS:
-            parameters.update(_read_entries(body, _NUMPY_ENTRY if is_underlined else _GOOGLE_ENTRY))
+            parameters.update(_read_entries(body, re.compile(_NUMPY_ENTRY if is_underlined else _GOOGLE_ENTRY)))
         elif is_underlined:
             returns = "\n".join(line.strip() for line in body if line.startswith((" ", "\t"))).strip() or None
         else:
             first, *rest = [line.strip() for line in body] or [""]
-            typed = _RETURN_TYPE.fullmatch(first)
+            typed = re.fullmatch(_RETURN_TYPE, first)
             returns = "\n".join([typed[1] if typed else first, *rest]).strip() or None
     return parameters, returns
 
@@ -69,7 +70,7 @@ def _read_sections(lines: list[str]) -> tuple[dict[str, str], str | None]:
 def _sections(lines: list[str]) -> Iterator[tuple[str, bool, list[str]]]:
     """Each section with its header, whether a line of dashes stands below that, and the lines in it."""
     for index, line in enumerate(lines):
-        header = _HEADER.fullmatch(line.rstrip())
+        header = re.fullmatch(_HEADER, line.rstrip())
         if header is None:
             continue
         is_underlined = index + 1 < len(lines) and set(lines[index + 1].strip()) == {"-"}
@@ -77,7 +78,7 @@ def _sections(lines: list[str]) -> Iterator[tuple[str, bool, list[str]]]:
             continue
         body = []
         for below in lines[index + 1 + is_underlined :]:
-            if is_underlined and (not below.strip() or _HEADER.fullmatch(below)):
+            if is_underlined and (not below.strip() or re.fullmatch(_HEADER, below)):
                 break
             if not is_underlined and below.strip() and not below.startswith((" ", "\t")):
                 break

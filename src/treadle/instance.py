@@ -7,8 +7,6 @@ holds it. The engine writes through the writer of a run; everybody else reads he
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +25,6 @@ from treadle.payloads import EngineEventData
 from treadle.records import EventLogRecord, EventRecordsFilter, EventRecordsResult, RunRecord
 from treadle.runs import DagsterRun, DagsterRunStatus, RunsFilter, check_run_id, make_run_id
 from treadle.settings import Settings
-from treadle.storage.leases import LeaseTerms
-from treadle.storage.sqlite import SqliteStore
 from treadle.storage.store import RunWriter, StepSummary, Store
 
 #: which events of a log are wanted: one type, several, or all
@@ -56,19 +52,34 @@ class DagsterInstance:
 
     def __init__(
         self,
-        store: Store,
+        open_store: Callable[[], Store],
         root_directory: str | None = None,
         *,
         ref: InstanceRef | None = None,
         own: Settings | None = None,
     ) -> None:
-        self.store = store
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._opening = threading.Lock()
         #: how the instance is set up, each value with where it comes from
         self.settings = own if own is not None else Settings()
         self._ref = ref
         self._given_root = root_directory
         self._temporary: str | None = None
         self._watches: dict[tuple[str, Callable[..., Any]], tuple[threading.Event, threading.Thread]] = {}
+
+    @property
+    def store(self) -> Store:
+        """Where runs and their logs are. Made when it is first asked for: in most workers nobody does."""
+        if self._store is None:
+            with self._opening:
+                if self._store is None:
+                    self._store = self._open_store()
+        return self._store
+
+    @store.setter
+    def store(self, store: Store) -> None:
+        self._store = store
 
     @property
     def is_ephemeral(self) -> bool:
@@ -87,7 +98,10 @@ class DagsterInstance:
         tempdir: str | None = None, preload: Any = None, settings: Mapping[str, Any] | None = None
     ) -> DagsterInstance:
         """An instance that lasts as long as the object; its files go to a temporary directory, or to `tempdir`."""
-        return DagsterInstance(SqliteStore(None), tempdir)
+        from treadle.storage.sqlite import SqliteStore
+
+        store = SqliteStore(None)
+        return DagsterInstance(lambda: store, tempdir)
 
     @staticmethod
     def get() -> DagsterInstance:
@@ -102,11 +116,11 @@ class DagsterInstance:
     @staticmethod
     def local_temp(tempdir: str | None = None, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
         """For tests: a lasting instance in a temporary directory, which goes with it, or in `tempdir`, which stays."""
-        folder = tempdir if tempdir is not None else tempfile.mkdtemp(prefix="treadle-")
+        folder = tempdir if tempdir is not None else _temporary_folder()
         instance = DagsterInstance._open(Path(folder), overrides)
         if tempdir is None:
             instance._temporary = folder
-            instance._remove = weakref.finalize(instance, shutil.rmtree, folder, True)
+            instance._remove = weakref.finalize(instance, _remove, folder)
         return instance
 
     @staticmethod
@@ -115,13 +129,13 @@ class DagsterInstance:
         return DagsterInstance._open(Path(config_dir))
 
     @staticmethod
-    def from_ref(instance_ref: InstanceRef) -> DagsterInstance:
-        """The instance that a reference leads to, from any process."""
-        return DagsterInstance._open(Path(instance_ref.home), instance_ref.overrides)
+    def from_ref(instance_ref: InstanceRef, own: Settings | None = None) -> DagsterInstance:
+        """The instance that a reference leads to, from any process; `own` is its settings, where they are known already."""
+        return DagsterInstance._open(Path(instance_ref.home), instance_ref.overrides, own)
 
     @staticmethod
-    def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> DagsterInstance:
-        own = settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
+    def _open(home: Path, overrides: Mapping[str, Any] | None = None, known: Settings | None = None) -> DagsterInstance:
+        own = known or settings.read_settings(home, os.environ, Path.cwd(), overrides or {})
         try:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -129,13 +143,19 @@ class DagsterInstance:
                 f"The home {home} of the instance cannot be made: {error.strerror}. Make that possible, or name another home with "
                 f"TREADLE_HOME."
             ) from error
-        store = SqliteStore(
-            own.database_folder / _DATABASE,
-            durability=own.durability,
-            max_step_log=own.max_step_log,
-            terms=LeaseTerms(own.lease_duration),
-        )
-        return DagsterInstance(store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
+
+        def open_store() -> Store:
+            from treadle.storage.leases import LeaseTerms
+            from treadle.storage.sqlite import SqliteStore
+
+            return SqliteStore(
+                own.database_folder / _DATABASE,
+                durability=own.durability,
+                max_step_log=own.max_step_log,
+                terms=LeaseTerms(own.lease_duration),
+            )
+
+        return DagsterInstance(open_store, str(home), ref=InstanceRef(str(home), overrides or {}), own=own)
 
     def get_ref(self) -> InstanceRef:
         """What another process opens this instance by; CheckError for one in memory."""
@@ -166,9 +186,9 @@ class DagsterInstance:
         if self._given_root is not None:
             return self._given_root
         if self._temporary is None:
-            self._temporary = tempfile.mkdtemp(prefix="treadle-")
+            self._temporary = _temporary_folder()
             # Nobody has to dispose of an instance that a run made for itself: the folder goes with the object.
-            self._remove = weakref.finalize(self, shutil.rmtree, self._temporary, True)
+            self._remove = weakref.finalize(self, _remove, self._temporary)
         return self._temporary
 
     def storage_directory(self) -> str:
@@ -184,7 +204,8 @@ class DagsterInstance:
         """Let go of everything that the instance holds open."""
         for watch in list(self._watches):
             self.end_watch_event_logs(*watch)
-        self.store.close()
+        if self._store is not None:
+            self._store.close()
         if self._temporary is not None:
             self._remove()
             self._temporary = None
@@ -517,6 +538,18 @@ class DagsterInstance:
 
 #: statuses of a run that has an owner, or had one that died
 UNDER_WAY = frozenset((DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING))
+
+
+def _temporary_folder() -> str:
+    import tempfile  # few instances need one, and every worker loads this module
+
+    return tempfile.mkdtemp(prefix="treadle-")
+
+
+def _remove(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _types(of_type: OfType) -> set[DagsterEventType] | None:

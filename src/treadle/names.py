@@ -6,7 +6,6 @@ Pure text in, text or small values out; nothing here knows what a name stands fo
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import re
 from collections.abc import Iterable, Sequence
@@ -104,6 +103,8 @@ def check_pool(pool: str | None, tag: str | None, what: str) -> str | None:
 
 def nearest(name: object, valid: Iterable[str]) -> str:
     """A clause that suggests the nearest valid name, or an empty string: ` Did you mean "load"?`"""
+    import difflib
+
     matches = difflib.get_close_matches(str(name), list(valid), n=1)
     return f' Did you mean "{matches[0]}"?' if matches else ""
 

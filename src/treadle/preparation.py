@@ -10,7 +10,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -43,7 +43,7 @@ from treadle.errors import (
     hide_own_frames,
 )
 from treadle.events import DagsterEvent
-from treadle.executors.choice import check_requirements, limit_of, make_executor, slots_of
+from treadle.executors.choice import check_requirements, limit_of, make_executor, slots_of, start_ahead
 from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
@@ -55,6 +55,9 @@ from treadle.plan.snapshot import describe_plan
 from treadle.recipes import ReconstructableJob
 from treadle.runs import DagsterRun, DagsterRunStatus, check_run_id, make_run_id
 from treadle.storage.store import RunWriter
+
+if TYPE_CHECKING:
+    from treadle.executors.crew import Server
 
 
 class Setup(NamedTuple):
@@ -111,6 +114,7 @@ class JobRun:
         conduct: Conduct,
         writer: RunWriter,
         resumed: Sequence[DagsterEvent] = (),
+        server: Server | None = None,
     ) -> None:
         job, run = setup.job, setup.run
         self.setup = setup
@@ -143,7 +147,7 @@ class JobRun:
             self.place.captured = None
         if run.step_keys_to_execute is not None:
             self.place.step_keys = list(run.step_keys_to_execute)
-        executor = make_executor(execution, self.place)
+        executor = make_executor(execution, self.place, server)
         self.driver = Driver(machine, executor, log, writer, lambda: instance.get_status(run.run_id))
         self.driver.cancels_at_interrupt = conduct.cancels_at_interrupt
         self.place.announce = self.driver.hear
@@ -166,18 +170,24 @@ class JobRun:
 
     @classmethod
     def begin(cls, setup: Setup, instance: DagsterInstance, conduct: Conduct) -> JobRun:
-        """Record a new run, and get it ready."""
+        """Record a new run, and get it ready. What its workers come from is started first, to get ready meanwhile."""
         check_requirements(setup.execution, setup.job, setup.run, instance, setup.plan)
-        instance.add_run(setup.run)
-        if instance.is_persistent and find_shelves(storage := Path(instance.storage_directory())):
-            from treadle.executors.custodian import clear_dead
-
-            clear_dead(storage)
-        writer = instance.open_writer(setup.run.run_id)
+        server = start_ahead(setup.execution, setup.run, setup.plan)
         try:
-            return cls(setup, instance, conduct, writer)
+            setup = setup._replace(run=record_run(setup, instance))
+            if instance.is_persistent and find_shelves(storage := Path(instance.storage_directory())):
+                from treadle.executors.custodian import clear_dead
+
+                clear_dead(storage)
+            writer = instance.open_writer(setup.run.run_id)
+            try:
+                return cls(setup, instance, conduct, writer, server=server)
+            except BaseException:
+                writer.close()
+                raise
         except BaseException:
-            writer.close()
+            if server is not None:
+                server.dismiss()
             raise
 
     def events(self) -> Iterator[DagsterEvent]:
@@ -226,6 +236,15 @@ def conclude(run: JobRun, *, raise_on_error: bool, before: Sequence[DagsterEvent
     return run.result(events)
 
 
+def record_run(setup: Setup, instance: DagsterInstance) -> DagsterRun:
+    """Keep a new run, and its plan as text where another process may go on with it, to compare with. Gives the run as kept."""
+    run = setup.run
+    if run.job_code_origin is not None or instance.is_persistent:
+        text = describe_plan(setup.job, setup.plan)
+        run = msgspec.structs.replace(run, job_snapshot_id=instance.store.put_text(text))
+    return instance.add_run(run)
+
+
 # -- setting up ---------------------------------------------------------------------------------------------------------
 
 
@@ -245,8 +264,6 @@ def set_up(job: JobDefinition, run_config: Any, options: RunOptions) -> Setup:
     _check_values_given(job, config, values)
     run = _make_run(job, config, options)
     plan = compile_plan(job)
-    if options.instance is not None and options.instance.is_persistent:
-        run = _with_origin(run, options.instance, job, plan, None)
     return Setup(job, config, run, plan, values, execution=_execution_in_process(job, config))
 
 
@@ -268,9 +285,7 @@ def set_up_stored(job: ReconstructableJob, run_config: Any, options: RunOptions)
         definition = definition.get_subset(op_selection=options.op_selection)
     config = check_config(definition, run_config)
     plan = compile_plan(definition)
-    run = _make_run(definition, config, options)
-    assert options.instance is not None
-    run = _with_origin(run, options.instance, definition, plan, job)
+    run = msgspec.structs.replace(_make_run(definition, config, options), job_code_origin=job.to_dict())
     execution = execution_of(definition, config)
     return Setup(definition, config, run, plan, definition.input_values, execution=execution)
 
@@ -299,8 +314,8 @@ def set_up_again(job: ReconstructableJob, run_config: Any, options: RunOptions, 
         parent_run_id=parent.run_id,
         root_run_id=parent.root_run_id or parent.run_id,
         step_keys_to_execute=step_keys,
+        job_code_origin=job.to_dict(),
     )
-    run = _with_origin(run, instance, definition, plan, job)
     return Setup(definition, config, run, plan, definition.input_values, past, execution_of(definition, config))
 
 
@@ -360,17 +375,6 @@ def _make_run(job: JobDefinition, config: ResolvedConfig, options: RunOptions) -
         op_selection=sorted(job.op_selection) if job.op_selection else None,
         resolved_op_selection=job.resolved_op_selection,
         tags={**job.run_tags, **read_tags(tags, f'job "{job.name}"')} if tags else job.run_tags,
-    )
-
-
-def _with_origin(
-    run: DagsterRun, instance: DagsterInstance, job: JobDefinition, plan: Plan, recipe: ReconstructableJob | None
-) -> DagsterRun:
-    """The run with what another process needs to go on with it: the plan as it was, and how to make the job."""
-    return msgspec.structs.replace(
-        run,
-        job_snapshot_id=instance.store.put_text(describe_plan(job, plan)),
-        job_code_origin=recipe.to_dict() if recipe is not None else None,
     )
 
 

@@ -7,7 +7,6 @@ modules are imported is targets' business; nothing here runs a job.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import importlib
 import inspect
@@ -299,6 +298,8 @@ def _pointer(module_name: str, name: str, job: JobDefinition) -> Reconstructable
 
 
 def _by_value(job: JobDefinition) -> ReconstructableRepository:
+    import base64
+
     import cloudpickle
 
     warnings.warn(
@@ -335,6 +336,8 @@ def _culprit(job: JobDefinition) -> str:
 
 
 def _unpickle(value: str) -> JobDefinition:
+    import base64
+
     import cloudpickle
 
     try:

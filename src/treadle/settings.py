@@ -7,7 +7,6 @@ store and make no folder.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -25,7 +24,9 @@ from treadle.errors import (
     TreadleSettingsWarning,
 )
 from treadle.names import nearest
-from treadle.toml_lines import Way, find_lines, nearest_line
+
+if TYPE_CHECKING:
+    from treadle.toml_lines import Way
 
 HOME_VARIABLES = ("TREADLE_HOME", "DAGSTER_HOME")
 SETTINGS_FILE = "treadle.toml"
@@ -160,7 +161,7 @@ _SIZES = {
     "gb": 10**9,
 }
 _SIZES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
-_MEASURE = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)\s*")
+_MEASURE = r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)\s*"
 
 #: more than this nobody means: some 30,000 years, the largest number that a database keeps
 _LONGEST = 1e12
@@ -174,7 +175,7 @@ def read_duration(value: Any) -> float:
     """Seconds of a number, or of a text such as `30 days`, `12h`, `90 min`, `500 ms`; ValueError for anything else."""
     seconds: float
     if isinstance(value, str):
-        found = _MEASURE.fullmatch(value)
+        found = re.fullmatch(_MEASURE, value)
         # One capital letter is no unit: to whom writes `1 M` it may be a month.
         unit = found[2] if found is not None and len(found[2]) == 1 else found[2].lower() if found is not None else ""
         if found is None or (unit and unit not in _SECONDS):
@@ -193,7 +194,7 @@ def read_size(value: Any) -> int:
     """Bytes of a number, or of a text such as `10 MB`, `4 KiB`; ValueError for anything else."""
     size = value
     if isinstance(value, str):
-        found = _MEASURE.fullmatch(value)
+        found = re.fullmatch(_MEASURE, value)
         if found is None or found[2].lower() not in _SIZES:
             raise ValueError(_A_SIZE)
         size = int(Decimal(found[1]) * _SIZES[found[2].lower()])
@@ -373,9 +374,11 @@ def _tell_misspelt(environ: Mapping[str, str]) -> None:
         name = given.upper()
         if not name.startswith("TREADLE_") or given in ours:
             continue
+        from difflib import get_close_matches
+
         rest = name.removeprefix("TREADLE_")
         ends = [each for each in ours if each.endswith(f"_{rest}")]
-        close = difflib.get_close_matches(rest, [each.removeprefix("TREADLE_") for each in ours], n=1, cutoff=0.7)
+        close = get_close_matches(rest, [each.removeprefix("TREADLE_") for each in ours], n=1, cutoff=0.7)
         is_of_section = rest.partition("_")[0].lower() in _SECTIONS
         if ends or close or is_of_section:
             meant = ends[0] if ends else f"TREADLE_{close[0]}" if close else ""
@@ -416,6 +419,8 @@ class _TomlFile:
 
     def origin(self, *way: str) -> str:
         """File and line where a key stands."""
+        from treadle.toml_lines import find_lines, nearest_line
+
         if self._lines is None:
             self._lines = find_lines(self._text, self._loads)
         line = nearest_line(self._lines, way)

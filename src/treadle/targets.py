@@ -8,12 +8,10 @@ What is wrong with the user's file is told here; nothing here runs a job.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import types
 from collections.abc import Iterable
 from contextvars import ContextVar
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,6 +111,8 @@ def _check_file(place: str, path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise DagsterCodeNotFoundError(f'"{place}" does not exist, and neither does its folder "{path.parent}".')
+    from difflib import get_close_matches
+
     files = _python_files(path.parent)
     # stems are compared, since all names of files are alike in their ending
     near = get_close_matches(path.stem, [name.removesuffix(".py") for name in files], n=1)
@@ -136,10 +136,12 @@ def _check_replaceable(place: str, path: Path, known: types.ModuleType) -> None:
 
 
 def _execute(path: Path, place: str) -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(path.stem, path)
     assert spec is not None  # as for every name that ends in ".py"
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     sys.modules[path.stem] = module
     under_way = _UNDER_WAY.set(place)
     try:
@@ -204,6 +206,8 @@ def import_module(name: str, working_directory: Path) -> types.ModuleType:
 
 def _no_module(name: str, missing: str, working_directory: Path) -> DagsterImportError:
     """What to say where `missing`, which is `name` or a package around it, is not there."""
+    from difflib import get_close_matches
+
     parent, _, last = missing.rpartition(".")
     package = sys.modules.get(parent) if parent else None
     if package is not None and hasattr(package, last):

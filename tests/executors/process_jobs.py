@@ -22,7 +22,7 @@ from treadle import (
     op,
     resource,
 )
-from treadle.executors.crew import memory_of
+from treadle.engine.usage import memory_of
 
 #: where ops of these jobs leave their traces
 TRACES = "TREADLE_TEST_TRACES"
@@ -457,3 +457,14 @@ def changes(block: Block) -> Block:
 @job(executor_def=multiprocess_executor)
 def handing_on():
     looks_at.alias("last")(changes(looks_at.alias("again")(looks_at(gives_block()))))
+
+
+@op
+def tell_settings(context) -> tuple:
+    settings = context.instance.settings
+    return settings.max_step_log, settings.origins["retention.max_step_log"], context.instance.storage_directory()
+
+
+@job(executor_def=multiprocess_executor)
+def knowing_settings():
+    tell_settings()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.executors import process_jobs
+from tests.executors.processes import children, is_there, wait_until
 from treadle import (
     DagsterExecutionInterruptedError,
     DagsterInstance,
@@ -38,28 +39,6 @@ def run(job, instance, config=None, **options):
 
 def of_step(result, key: str) -> list[str]:
     return [event.event_type.name for event in result.all_events if event.step_key == key]
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except FileNotFoundError:
-        return False
-
-
-def children() -> dict[int, str]:
-    """The processes of executors below this one, as far as they live."""
-    found = {}
-    for path in Path("/proc").iterdir():
-        try:
-            fields = (path / "stat").read_text().rpartition(")")[2].split()
-            if path.name.isdecimal() and int(fields[1]) == os.getpid() and fields[0] != "Z":
-                command = (path / "cmdline").read_bytes().decode(errors="replace")
-                if "treadle.executors" in command:
-                    found[int(path.name)] = command
-        except OSError:
-            continue
-    return found
 
 
 def own_threads() -> list[str]:
@@ -117,6 +96,19 @@ def test_job_whose_import_starts_threads_is_not_forked_and_that_is_told(instance
     assert result.success
     assert any("not forked, since" in (event.message or "") for event in result.all_events)
     assert any("of-the-module" in (event.message or "") for event in result.all_events)
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_workers_have_the_settings_that_the_run_has_though_they_would_read_others(method, monkeypatch, tmp_path):
+    monkeypatch.setenv("TREADLE_RETENTION_MAX_STEP_LOG", "12345")
+    monkeypatch.setenv("TREADLE_ARTIFACTS_DIR", str(tmp_path / "values"))
+    with DagsterInstance.local_temp() as instance:
+        monkeypatch.delenv("TREADLE_RETENTION_MAX_STEP_LOG")
+        monkeypatch.delenv("TREADLE_ARTIFACTS_DIR")
+        with run(process_jobs.knowing_settings, instance, {"start_method": {method: {}}}) as result:
+            told = result.output_for_node("tell_settings")
+    origin = "TREADLE_RETENTION_MAX_STEP_LOG in the environment"
+    assert told == (12345, origin, str(tmp_path / "values"))
 
 
 @pytest.mark.parametrize("job", [process_jobs.outliving, process_jobs.outliving_afresh])
@@ -312,13 +304,6 @@ def in_thread(work) -> tuple[threading.Thread, list]:
     thread = threading.Thread(target=call)
     thread.start()
     return thread, got
-
-
-def wait_until(condition, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_signal_to_the_run_interrupts_its_steps_and_their_cleanup_runs(instance, traces):

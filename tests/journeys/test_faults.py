@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sqlite3
@@ -151,7 +152,7 @@ def test_store_that_goes_while_a_run_uses_it_is_told_and_the_run_does_not_pass_f
 def test_store_that_was_cut_short_is_told_by_every_command(home: Path, length: int) -> None:
     assert run().returncode == 0
     path = home / "treadle.db"
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     for each in home.glob("treadle.db-*"):
@@ -178,7 +179,7 @@ def test_row_that_was_damaged_is_named_and_other_runs_are_not_harmed(
     monkeypatch.setenv("TREADLE_TEST_DEADLY", "last")
     assert treadle("run", "-q", f"{JOBS}:branching").returncode == 0
     assert run("fanned", code="import os").returncode == 0
-    with sqlite3.connect(home / "treadle.db") as connection:
+    with contextlib.closing(sqlite3.connect(home / "treadle.db")) as connection, connection:
         (number,) = connection.execute("SELECT max(id) FROM events WHERE type = 'STEP_OUTPUT'").fetchone()
         connection.execute("UPDATE events SET body = '{\"step_output' WHERE id = ?", (number,))
         connection.execute("UPDATE runs SET status = 'STARTED' WHERE job_name = 'fanned'")

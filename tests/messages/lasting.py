@@ -43,7 +43,7 @@ from treadle.cli import main
 from treadle.definitions.artifacts import read_artifact, verify_artifact, write_artifact
 from treadle.events import run_event
 from treadle.payloads import StepOutputData, StepOutputHandle, StepSuccessData, TypeCheckData
-from treadle.preparation import RunOptions, set_up_stored
+from treadle.preparation import RunOptions, record_run, set_up_stored
 from treadle.recipes import ReconstructableRepository, recipe_for
 from treadle.settings import find_home, read_settings
 from treadle.storage import database
@@ -591,7 +591,7 @@ def reading():
 
 
 def python(folder: Path, code: str, *arguments: str) -> str:
-    """The last line that a program prints on stderr."""
+    """The last line that a program prints on stderr, but for a line of its own that stands below a warning."""
     if not arguments:
         (folder / "script.py").write_text(code)
         arguments = ("script.py",)
@@ -603,7 +603,7 @@ def python(folder: Path, code: str, *arguments: str) -> str:
         env={**os.environ, "TREADLE_HOME": str(folder / "home")},
         check=False,
     )
-    return done.stderr.strip().splitlines()[-1]
+    return [line for line in done.stderr.splitlines() if line and not line.startswith(" ")][-1]
 
 
 @recipes
@@ -673,8 +673,8 @@ def id_from_the_shell_that_is_no_UUID(folder: Path):
 def id_from_the_shell_of_a_run_that_is_under_way(folder: Path):
     with in_folder(folder), lasting(folder) as instance:
         config = {"ops": {"load": {"config": {"rows": 1}}}}
-        instance.add_run(
-            set_up_stored(recipe_for("flights.py:nightly"), config, RunOptions(instance, run_id=RUN_ID)).run
+        record_run(
+            set_up_stored(recipe_for("flights.py:nightly"), config, RunOptions(instance, run_id=RUN_ID)), instance
         )
         instance.open_writer(RUN_ID)
         return shell(folder, "run", "flights.py:nightly", "--set", "ops.load.config.rows=1", "--run-id", RUN_ID)
@@ -684,8 +684,8 @@ def id_from_the_shell_of_a_run_that_is_under_way(folder: Path):
 def id_from_the_shell_of_a_run_of_another_config(folder: Path):
     with in_folder(folder), lasting(folder) as instance:
         config = {"ops": {"load": {"config": {"rows": 1}}}}
-        instance.add_run(
-            set_up_stored(recipe_for("flights.py:nightly"), config, RunOptions(instance, run_id=RUN_ID)).run
+        record_run(
+            set_up_stored(recipe_for("flights.py:nightly"), config, RunOptions(instance, run_id=RUN_ID)), instance
         )
     with in_folder(folder):
         return shell(folder, "run", "flights.py:nightly", "--set", "ops.load.config.rows=2", "--run-id", RUN_ID)
@@ -866,7 +866,7 @@ def dead_run(instance: DagsterInstance, job_def: Any) -> str:
     """A run whose process died when its first step had succeeded."""
     recipe = build_reconstructable_job("tests.recipe_jobs", "make_weekly")
     setup = set_up_stored(_Recipe(recipe, job_def), None, RunOptions(instance, run_id=RUN_ID))  # type: ignore[arg-type]
-    instance.add_run(setup.run)
+    record_run(setup, instance)
     writer = instance.open_writer(RUN_ID)
     writer.append(run_event(T.RUN_START, setup.run.job_name))
     writer.append(step(T.STEP_START, key="first"))
@@ -963,8 +963,7 @@ def parent_that_was_deleted(folder: Path):
 @resuming
 def attempt_that_was_under_way(folder: Path):
     with lasting(folder) as instance:
-        recipe = set_up_stored(NIGHTLY, QUIET, RunOptions(instance, run_id=RUN_ID))
-        instance.add_run(recipe.run)
+        record_run(set_up_stored(NIGHTLY, QUIET, RunOptions(instance, run_id=RUN_ID)), instance)
         writer = instance.open_writer(RUN_ID)
         writer.append(run_event(T.RUN_START, "nightly"))
         writer.append(step(T.STEP_START, key="one"))
@@ -1017,8 +1016,9 @@ def after_the_file_changed(folder: Path, text: str | None) -> str:
     """What `treadle resume` says of a run whose file has changed, or is gone; in a process that has not imported it yet."""
     with in_folder(folder), lasting(folder) as instance:
         config = {"ops": {"load": {"config": {"rows": 1}}}}
-        run = set_up_stored(recipe_for("flights.py:nightly"), config, RunOptions(instance, run_id=RUN_ID)).run
-        instance.add_run(run)
+        record_run(
+            set_up_stored(recipe_for("flights.py:nightly"), config, RunOptions(instance, run_id=RUN_ID)), instance
+        )
     file = folder / "flights.py"
     if text is None:
         file.unlink()

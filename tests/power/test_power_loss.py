@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -58,7 +59,7 @@ os.kill(os.getpid(), 9)
     assert world.run([sys.executable, "-c", code]).returncode == -9
     left = tmp_path / "left"
     world.rebuild(home, left)
-    with sqlite3.connect(left / "a.db") as connection:
+    with contextlib.closing(sqlite3.connect(left / "a.db")) as connection:
         assert [row[0] for row in connection.execute("SELECT n FROM t")] == list(range(10))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -82,7 +83,7 @@ def test_step_that_does_nothing_takes_less_than_a_kilobyte(store: SqliteStore, p
 
 
 def size_after_checkpoint(path: Path) -> int:
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.stat().st_size
 
@@ -90,7 +91,7 @@ def size_after_checkpoint(path: Path) -> int:
 def plan_of(store: SqliteStore, query: str, parameters: int) -> str:
     store.count_runs()
     assert store.path is not None
-    with sqlite3.connect(store.path) as connection:
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {query}", ["x"] * parameters).fetchall()
     return "\n".join(row[3] for row in rows)
 
@@ -161,7 +162,7 @@ def test_store_is_opened_by_many_processes_at_once(path: Path) -> None:
 
 def test_store_of_a_newer_version_is_refused_with_both_versions(store: SqliteStore, path: Path) -> None:
     store.count_runs()
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO schema_version VALUES (99, 0)")
     with pytest.raises(
         StoreVersionError, match=r"has version 99 of the schema, and this Treadle knows versions up to 1"
@@ -171,7 +172,7 @@ def test_store_of_a_newer_version_is_refused_with_both_versions(store: SqliteSto
 
 def test_store_without_any_migration_yet_is_brought_up_to_date(path: Path) -> None:
     path.parent.mkdir()
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL, applied REAL NOT NULL)")
     store = SqliteStore(path)
     assert store.find_runs() == []
@@ -232,7 +233,7 @@ def test_file_that_is_no_store_is_refused(path: Path) -> None:
 
 def test_database_of_somebody_else_is_refused(path: Path) -> None:
     path.parent.mkdir()
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE birds (name TEXT)")
     with pytest.raises(StoreCorruptError, match="is no store of Treadle"):
         SqliteStore(path).count_runs()
@@ -326,6 +327,7 @@ def test_store_that_cannot_be_written_can_be_read(store: SqliteStore, path: Path
 import os, sys
 from treadle.errors import StoreReadOnlyError
 from treadle.storage.sqlite import SqliteStore
+import urllib.parse  # pathlib asks for it at an unready moment
 SqliteStore(None).find_runs()  # what another user may not be able to import is imported now
 os.setgid(65534); os.setuid(65534)
 store = SqliteStore({str(path)!r})
@@ -356,7 +358,7 @@ def test_row_that_cannot_be_read_is_named_and_the_rest_of_the_store_is_sound(sto
     for run in (broken, sound):
         store.add_run(run)
         write(store, run, run_event(T.RUN_START, "job"), step(T.STEP_SUCCESS, StepSuccessData(1.0)))
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE events SET body = '{' WHERE id = 2")
     with pytest.raises(DagsterEventLogInvalidForRun, match=r"Row 2 of the event log cannot be read.*restore the row"):
         store.read_log(broken.run_id)

@@ -6,7 +6,6 @@ expected, what came, and what to do, with the nearest valid name. Nothing here d
 
 from __future__ import annotations
 
-import difflib
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -446,6 +445,8 @@ def example(config_type: ConfigType, depth: int = 0) -> Any:
 
 def nearest(name: str, candidates: Iterable[str]) -> list[str]:
     """The candidate that a mistyped name most likely means, if there is one."""
+    import difflib
+
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     return [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=1)]
 

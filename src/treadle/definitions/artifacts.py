@@ -11,19 +11,19 @@ import errno
 import os
 import pickle
 import re
-import shutil
 import stat
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from treadle.checks import show
-from treadle.definitions.mapped import find_mapped, is_same, is_untouched
-from treadle.definitions.shelf import WORTH_MEMORY, Shelf
 from treadle.errors import DagsterInvariantViolationError
+
+if TYPE_CHECKING:
+    from treadle.definitions.shelf import Shelf
 
 #: a buffer of at least this many bytes stands outside the pickle, so that it can be mapped
 OUT_OF_BAND_SIZE = 1 << 16
@@ -242,6 +242,8 @@ def _link(file: BinaryIO, draft: _Draft, aside: Path, home: Path) -> bool:
     """
     if draft.size > _WORTH_A_LINK or sum(view.nbytes for view in draft.buffers) < _WORTH_A_LINK:
         return False
+    from treadle.definitions.mapped import find_mapped
+
     found = find_mapped(draft.buffers)
     if found is None or len({(each.path, each.inode) for each in found}) > 1:
         return False
@@ -271,6 +273,10 @@ def _link(file: BinaryIO, draft: _Draft, aside: Path, home: Path) -> bool:
 
 def _shelve(file: BinaryIO, draft: _Draft, path: Path, shelf: Shelf) -> Path | None:
     """Put a value whose pickle is in the file into memory; gives where, or None where it does not go there."""
+    from shutil import copyfileobj
+
+    from treadle.definitions.shelf import WORTH_MEMORY
+
     place, size = shelf.place_of(path), sum(view.nbytes for view in draft.buffers)
     if place is None or size < WORTH_MEMORY:
         return None
@@ -279,7 +285,7 @@ def _shelve(file: BinaryIO, draft: _Draft, path: Path, shelf: Shelf) -> Path | N
         place.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("x+b") as twin:
             file.seek(0)
-            shutil.copyfileobj(file, twin)
+            copyfileobj(file, twin)
             is_linked = _link(twin, draft, aside, shelf.folder)
             if not is_linked:
                 if not shelf.has_room(size):
@@ -300,6 +306,8 @@ def _holds(source: Path, stored: BinaryIO, pickled: bytes, buffers: list[memoryv
 
     Its checksums are not looked at, and stay: damage that nobody has found yet is found in every name of the file.
     """
+    from treadle.definitions.mapped import is_same, is_untouched
+
     data = _contents(stored, os.fstat(stored.fileno()).st_size)
     table = _read_table(source, data)
     wanted = [(place, view.nbytes, int(view.readonly)) for place, view in zip(places, buffers, strict=True)]
@@ -434,8 +442,8 @@ def _sync_folder(folder: Path) -> None:
 # -- what is left over --------------------------------------------------------------------------------------------------
 
 #: `.name.pid-token.part`: a value that is being written
-_PART = re.compile(r"\..+\.(\d+)-[0-9a-f]+\.part")
-_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PART = r"\..+\.(\d+)-[0-9a-f]+\.part"
+_RUN_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def sweep(folder: Path, *, is_deserted: bool = False) -> int:
@@ -445,7 +453,7 @@ def sweep(folder: Path, *, is_deserted: bool = False) -> int:
     """
     gone = 0
     for path in folder.rglob(".*.part"):
-        found = _PART.fullmatch(path.name)
+        found = re.fullmatch(_PART, path.name)
         if found and (is_deserted or not _is_running(int(found[1]))):
             path.unlink(missing_ok=True)
             gone += 1
@@ -470,15 +478,17 @@ def collect_artifacts(folder: Path, find_kept: Callable[[], Collection[str]]) ->
     Which are kept is asked after the folder was looked at: a run is known before its first value is written, so one that
     begins meanwhile loses nothing.
     """
+    from shutil import rmtree
+
     if not folder.is_dir():
         return 0
     freed = 0
-    places = [each for each in folder.iterdir() if _RUN_ID.fullmatch(each.name)]
+    places = [each for each in folder.iterdir() if re.fullmatch(_RUN_ID, each.name)]
     kept = set(find_kept())
     for place in places:
         if place.name not in kept and place.is_dir() and not place.is_symlink():
             size = _size_alone(place)
-            shutil.rmtree(place, ignore_errors=True)
+            rmtree(place, ignore_errors=True)
             freed += 0 if place.exists() else size
     return freed
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from treadle.config.jsonschema import json_schema, scaffold
 from treadle.config.schema import ANY, ConfigType, Field, Permissive, Section, Selector, Shape
 from treadle.config.validate import process, validate
 from treadle.definitions.compose import Node
@@ -239,6 +238,8 @@ def _job_inputs_shape(job: JobDefinition, given: Mapping[str, Any]) -> dict[str,
 
 def json_schema_of(job: JobDefinition) -> dict[str, Any]:
     """JSON Schema 2020-12 of a job's run config: accepts what `validate_run_config` accepts, older spellings too."""
+    from treadle.config.jsonschema import json_schema
+
     schema = job.run_config_schema
     older = {} if schema.config_mapping is not None else _older_execution(job)
     entries = {name: Field(Shape({"config": field}), is_required=False) for name, field in older.items()}
@@ -255,6 +256,8 @@ def json_schema_of(job: JobDefinition) -> dict[str, Any]:
 
 def scaffold_of(job: JobDefinition) -> str:
     """A commented YAML run config for a job to start from."""
+    from treadle.config.jsonschema import scaffold
+
     return scaffold(job.run_config_schema.config_type, f"Run config of job {job.name}")
 
 

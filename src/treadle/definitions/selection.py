@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from treadle.errors import DagsterInvalidSubsetError
 from treadle.names import nearest
 
-_CLAUSE = re.compile(r"(?P<up>\*?|\++)(?P<name>[^*+]+)(?P<down>\*?|\++)")
+_CLAUSE = r"(?P<up>\*?|\++)(?P<name>[^*+]+)(?P<down>\*?|\++)"
 
 #: how far a clause reaches when it says `*`
 _WITHOUT_END = 1 << 60
@@ -27,7 +27,7 @@ class Clause:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        found = _CLAUSE.fullmatch(text.strip())
+        found = re.fullmatch(_CLAUSE, text.strip())
         self.name = found["name"] if found else text
         self.depth_up = _depth(found["up"]) if found else 0
         self.depth_down = _depth(found["down"]) if found else 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 import zlib
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ class Shelf(NamedTuple):
         try:
             self.folder.rename(settled.folder)
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.remove()
             raise NoShelf(f"{settled.folder} cannot be made: {error.strerror}") from error
         return settled
 
@@ -85,7 +84,9 @@ class Shelf(NamedTuple):
 
     def remove(self) -> None:
         """Take the folder away with all that is in it, and the user's folder with the last one."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        from shutil import rmtree
+
+        rmtree(self.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.folder.parent.rmdir()
 
@@ -98,7 +99,9 @@ class Shelf(NamedTuple):
         try:
             number = place.stat().st_ino
             if number not in moved or not _link(moved[number], aside):
-                shutil.copyfile(place, aside)
+                from shutil import copyfile
+
+                copyfile(place, aside)
             aside.replace(path)
         except FileNotFoundError:
             if place.exists():

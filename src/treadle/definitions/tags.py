@@ -21,7 +21,7 @@ from treadle.errors import DagsterInvalidDefinitionError
 PRIORITY_TAG = "dagster/priority"
 
 #: an optional prefix (with a leading dot it is hidden), a slash, and the name
-_TAG_KEY = re.compile(r"(\.?[A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}(/[A-Za-z0-9_.-]{1,63})*")
+_TAG_KEY = r"(\.?[A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}(/[A-Za-z0-9_.-]{1,63})*"
 
 
 def _outside() -> int:
@@ -36,7 +36,7 @@ def read_tags(tags: Mapping[str, Any] | None, what: str) -> dict[str, str]:
     """Tags as text; what is not a str becomes JSON. DagsterInvalidDefinitionError for what JSON cannot hold."""
     made: dict[str, str] = {}
     check_optional(tags, Mapping, "tags", what, 'Write {"team": "data"}.')
-    odd = [key for key in tags or () if not _TAG_KEY.fullmatch(str(key))]
+    odd = [key for key in tags or () if not re.fullmatch(_TAG_KEY, str(key))]
     if odd:
         warnings.warn(
             f"Tags of {what}: Non-compliant tag keys like {odd} are deprecated: other tools cannot look for them. A key has up to "

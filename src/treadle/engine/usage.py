@@ -1,10 +1,12 @@
 """What an attempt at a step costs: CPU, memory, bytes read and written, as the system counts them.
 
-Read before and after by the step itself. On a system that does not count it tells nothing.
+Read before and after by the step itself; what memory a process has by now anybody may ask. On a system that does not count
+it tells nothing.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -54,3 +56,15 @@ def since(before: Any) -> StepUsage | None:
         blocks_in += children.ru_inblock - children_before.ru_inblock
         blocks_out += children.ru_oublock - children_before.ru_oublock
     return StepUsage(round(cpu * 1000, 3), own.ru_maxrss * _UNIT, blocks_in * _BLOCK, blocks_out * _BLOCK)
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process has; 0 where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0

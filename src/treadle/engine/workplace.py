@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.opening import Resources
 from treadle.definitions.run_config import ResolvedConfig
-from treadle.definitions.shelf import Shelf
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine import usage
-from treadle.engine.holdings import Takers, find_takers
 from treadle.engine.interrupts import Interrupts
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
 from treadle.io_contexts import InputContext, OutputContext
@@ -27,6 +25,10 @@ from treadle.metadata import MetadataValue
 from treadle.names import split_step_key
 from treadle.payloads import EngineEventData, Payload, StepOutputHandle
 from treadle.plan.model import Plan
+
+if TYPE_CHECKING:
+    from treadle.definitions.shelf import Shelf
+    from treadle.engine.holdings import Takers
 
 _START = DagsterEventType.STEP_START.value
 _RESTARTED = DagsterEventType.STEP_RESTARTED.value
@@ -211,6 +213,8 @@ class Workplace:
         if self.shelf is None:
             return None
         if self._takers is None:
+            from treadle.engine.holdings import find_takers
+
             self._takers = find_takers(self.plan)
         return self.shelf if (path, output) in self._takers else None
 

@@ -7,7 +7,6 @@ written to is not used again.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import sys
@@ -98,6 +97,8 @@ def key_of(step_key: str, attempt: int) -> str:
     name = f"{step_key}-{attempt}"
     if len(name) <= LONGEST:
         return name
+    import hashlib
+
     digest = hashlib.sha256(step_key.encode()).hexdigest()[:16]
     return f"{step_key[: LONGEST - 40]}-{digest}-{attempt}"
 

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from treadle.definitions.executors import (
     ASYNC,
@@ -30,24 +31,46 @@ from treadle.names import nearest
 from treadle.plan.model import Plan
 from treadle.runs import DagsterRun
 
+if TYPE_CHECKING:
+    from treadle.executors.crew import Server
+
 #: how many steps run at once, where config does not say
 _VARIABLES = ("TREADLE_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT", "DAGSTER_MULTIPROCESS_EXECUTOR_MAX_CONCURRENT")
 #: where config does not say, and the machine would let more
 THREADED_LIMIT, ASYNC_LIMIT = 32, 100
 
 
-def make_executor(execution: Execution, place: Workplace) -> Executor:
-    """The executor of a run."""
+def start_ahead(execution: Execution, run: DagsterRun, plan: Plan) -> Server | None:
+    """Start the process that the workers of a run will come from, so that it gets ready while the run does.
+
+    None where the run has no such process, and where none can be had, which is told when the run has begun.
+    """
+    is_mixed = run.job_code_origin is not None and _wants_others(execution, plan)
+    if not plan.steps or not (execution.engine == MULTIPROCESS or is_mixed):
+        return None
+    from treadle.executors.crew import CAN_FORK, FORKSERVER, Server
+
+    if not CAN_FORK or next(iter(execution.options.get("start_method") or (FORKSERVER,))) != FORKSERVER:
+        return None
+    try:
+        return Server()
+    except OSError:
+        return None
+
+
+def make_executor(execution: Execution, place: Workplace, server: Server | None = None) -> Executor:
+    """The executor of a run; `server` is what `start_ahead` gave, and the executor's from now on."""
     mixed = _default_of_mixed(execution, place)
     if mixed is not None:
         from treadle.executors.mixed import MixedExecutor
 
         places = places_of(execution, place.plan)
-        return MixedExecutor(place, execution, limit_of(execution) or 1, (mixed, places))
+        return MixedExecutor(place, execution, limit_of(execution) or 1, (mixed, places), server)
     if execution.engine == MULTIPROCESS:
         from treadle.executors.multiprocess import MultiprocessExecutor
 
-        return MultiprocessExecutor(place, execution, limit_of(execution) or 1, places_of(execution, place.plan))
+        places = places_of(execution, place.plan)
+        return MultiprocessExecutor(place, execution, limit_of(execution) or 1, places, server)
     if execution.engine == DASK:
         from treadle.executors import dask
 

@@ -17,11 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from treadle.errors import SerializableErrorInfo
 from treadle.executors import presence
 from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Ready, Stop
 
 FORKSERVER, SPAWN = "forkserver", "spawn"
+CAN_FORK = hasattr(os, "fork")
 
 #: seconds in which a process that was told to end, or was killed, is gone
 _PATIENCE = 5.0
@@ -69,12 +72,34 @@ for pid in there:
 """
 
 
+class Server:
+    """A fork server that was started and has not been told yet for which run: it gets itself ready meanwhile."""
+
+    def __init__(self) -> None:
+        """Raises OSError where no process can be had."""
+        ours, theirs = socket.socketpair()
+        try:
+            self.process = _start("treadle.executors.forkserver", theirs)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self.channel = Channel(ours, is_worker=False)
+
+    def dismiss(self) -> None:
+        """End it: there is no run for it. It has loaded nothing of the user's, and has no workers."""
+        self.channel.close()
+        self.process.kill()
+        self.process.wait()
+
+
 class Crew:
     """Starts workers of one run, and knows how each ended."""
 
-    def __init__(self, assignment: Assignment, method: str) -> None:
+    def __init__(self, assignment: Assignment, method: str, server: Server | None = None) -> None:
         self._assignment = assignment
-        self.method = method if hasattr(os, "fork") else SPAWN
+        self.method = method if CAN_FORK else SPAWN
         self._server: subprocess.Popen[bytes] | None = None
         #: to the fork server, if there is one
         self.control: Channel | None = None
@@ -91,14 +116,20 @@ class Crew:
         #: what all processes of the crew hold as long as they are there
         self._presence = presence.hold(Path(assignment.capture_folder).parent)
         if self.method == FORKSERVER:
-            self._start_server()
+            try:
+                self._engage(server or Server())
+            except OSError:
+                self._let_go()
+                raise
 
-    def _start_server(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._server = self._start("treadle.executors.forkserver", theirs)
-        theirs.close()
-        self.control = Channel(ours, is_worker=False)
-        self.control.send(self._assignment)
+    def _engage(self, server: Server) -> None:
+        self._server, self.control = server.process, server.channel
+        assignment = msgspec.structs.replace(self._assignment, brings_presence=self._presence is not None)
+        with contextlib.suppress(OSError):  # it is gone already: that is found when it is listened to
+            if self._presence is None:
+                self.control.send(assignment)
+            else:
+                self.control.send_with(assignment, self._presence)
 
     def hire(self) -> Hand:
         """A new worker. Work may be sent to it at once. Raises OSError where no process can be had."""
@@ -112,7 +143,7 @@ class Crew:
             except OSError:  # the fork server is gone, and we have not heard of it yet
                 self._lose_server()
         if self.control is None:
-            hand = Hand(self._count, channel, self._start("treadle.executors.worker", theirs))
+            hand = Hand(self._count, channel, _start("treadle.executors.worker", theirs, self._presence))
             self._watch(hand)
             channel.send(self._assignment)
         theirs.close()
@@ -220,6 +251,7 @@ class Crew:
             self.settle(hand)
         server, self._server = self._server, None
         if self.control is not None:
+            self._let_server_end()
             self.control.close()
             self.control = None
         guard, self._guard = self._guard, None
@@ -229,19 +261,36 @@ class Crew:
         for process in (server, guard):
             if process is not None:
                 _wait(process, _PATIENCE)
+        self._let_go()
+
+    def _let_server_end(self) -> None:
+        """Say that no more is to come, and wait for its end of the socket to be closed, which is when it ends."""
+        assert self.control is not None
+        with contextlib.suppress(OSError):
+            self.control.socket.shutdown(socket.SHUT_WR)
+        deadline, is_open = time.monotonic() + _PATIENCE, True
+        while is_open and self._can_listen(max(0.0, deadline - time.monotonic())):
+            _, is_open = self.control.drain()
+
+    def _let_go(self) -> None:
         if self._presence is not None:
             os.close(self._presence)
             self._presence = None
 
-    def _start(self, module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        """A new interpreter that runs `main` of a module with its end of a socket, from where this one finds its modules."""
-        inherited = [each for each in (theirs.fileno(), self._presence) if each is not None]
-        code = (
-            f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; sys.argv[:] = {sys.argv[:1]!r}; "
-            f"from {module} import main; main(*{inherited})"
-        )
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited)
+
+def _start(module: str, theirs: socket.socket, presence: int | None = None) -> subprocess.Popen[bytes]:
+    """A new interpreter that runs `main` of a module with its end of a socket, from where this one finds its modules.
+
+    It has a session of its own, so that no signal of a terminal reaches it.
+    """
+    inherited = [each for each in (theirs.fileno(), presence) if each is not None]
+    # importing makes no garbage worth the search: `main` has it searched for again when what it needs is there
+    code = (
+        f"import gc, sys; gc.disable(); sys.path[:] = {[str(entry) for entry in sys.path]!r}; sys.argv[:] = {sys.argv[:1]!r}; "
+        f"from {module} import main; main(*{inherited})"
+    )
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=inherited, start_new_session=True)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
@@ -262,15 +311,3 @@ def describe_exit(code: int | None) -> str:
         return f"signal {-code}, {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-
-
-def memory_of(pid: int) -> int:
-    """Bytes of memory that a process has; 0 where the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - a file of the kernel's
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return 0

@@ -21,9 +21,9 @@ from treadle.executors.wire import Assignment, Channel, Exited, Fork, Forked, Re
 from treadle.executors.worker import Shop, keep_to_oneself, settle_in, work
 
 
-def main(descriptor: int, presence: int | None = None) -> None:
-    """Serve the process at the other end of a socket until it is closed. `presence` is a descriptor to be held, see there."""
-    keep_to_oneself(descriptor, presence)
+def main(descriptor: int) -> None:
+    """Serve the process at the other end of a socket until it is closed."""
+    keep_to_oneself(descriptor)
     control = socket.socket(fileno=descriptor)
     channel = Channel(control, is_worker=True)
     # While the job is loaded that ends it; later the socket tells, so that the workers are killed first.
@@ -31,12 +31,14 @@ def main(descriptor: int, presence: int | None = None) -> None:
     assignment = channel.receive()
     if not isinstance(assignment, Assignment):
         return
+    if assignment.brings_presence:
+        keep_to_oneself(channel.descriptors.pop(0))  # held for as long as this process and its workers are there
     shop, ready = _load(assignment)
-    channel.send(ready)
     server = _Server(channel, assignment, shop)
     try:
+        channel.send(ready)
         server.serve()
-    finally:
+    finally:  # also where nobody is left who could be told anything
         server.kill_all()
         os._exit(0)
 
@@ -44,7 +46,6 @@ def main(descriptor: int, presence: int | None = None) -> None:
 def _load(assignment: Assignment) -> tuple[Shop | None, Ready]:
     problem = None
     shop = None
-    gc.disable()  # loading makes no garbage worth the search
     try:
         for name in assignment.preload:
             importlib.import_module(name)
@@ -93,22 +94,24 @@ class _Server:
                     return
 
     def _obey(self, messages: list[object]) -> None:
+        """Fork the workers that are asked for, and tell of all at once: who hears it has a processor that they can do with."""
         for message in messages:
             if isinstance(message, Fork):
                 self._fork(message.number, self._channel.descriptors.pop(0))
+        self._channel.flush()
 
     def _fork(self, number: int, descriptor: int) -> None:
         try:
             pid = os.fork()
         except OSError as error:
             os.close(descriptor)
-            self._channel.send(Forked(number, None, str(error)))
+            self._channel.put(Forked(number, None, str(error)))
             return
         if pid == 0:
             self._become_worker(descriptor)
         os.close(descriptor)
         self._workers.add(pid)
-        self._channel.send(Forked(number, pid))
+        self._channel.put(Forked(number, pid))
 
     def _become_worker(self, descriptor: int) -> None:
         code = 1

@@ -233,7 +233,7 @@ class _FarInstance(DagsterInstance):
             f"every worker see it under that name, name one that they see (artifacts.dir in the settings of the instance), or "
             f"give the outputs an IO manager that keeps them elsewhere: one of a base_dir or base_path that workers reach."
         )
-        super().__init__(_OutOfReach(self._message))
+        super().__init__(lambda: _OutOfReach(self._message))
 
     @property
     def root_directory(self) -> str:

@@ -20,6 +20,7 @@ from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.events import DagsterEvent
 from treadle.executors.beside import InitExecutorContext
+from treadle.executors.crew import Server
 from treadle.executors.multiprocess import MultiprocessExecutor
 from treadle.executors.threads import ThreadedExecutor
 from treadle.names import split_step_key
@@ -86,7 +87,12 @@ class MixedExecutor:
     """
 
     def __init__(
-        self, place: Workplace, execution: Execution, limit: int, places: tuple[str, Mapping[str, str]]
+        self,
+        place: Workplace,
+        execution: Execution,
+        limit: int,
+        places: tuple[str, Mapping[str, str]],
+        server: Server | None = None,
     ) -> None:
         self.place = place
         self._limit = limit
@@ -94,7 +100,7 @@ class MixedExecutor:
         self._bell, self._rings = socket.socketpair()
         for end in (self._bell, self._rings):
             end.setblocking(False)
-        self._far = MultiprocessExecutor(place, execution, limit, self._places)
+        self._far = MultiprocessExecutor(place, execution, limit, self._places, server)
         # what is opened here is what steps here need
         near = copy(place)
         near.step_keys = [key for key in place.step_keys if self._where(split_step_key(key)[0]) in NEAR]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import selectors
 import signal
 import socket
@@ -20,6 +21,7 @@ from pathlib import Path
 from treadle.definitions.artifacts import sweep
 from treadle.definitions.executors import Execution
 from treadle.engine.driver import BEGINNINGS, RunEnd
+from treadle.engine.usage import memory_of
 from treadle.engine.workplace import Workplace
 from treadle.errors import (
     ChildProcessCrashException,
@@ -30,7 +32,7 @@ from treadle.errors import (
 )
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
-from treadle.executors.crew import FORKSERVER, Crew, Hand, describe_exit, memory_of
+from treadle.executors.crew import FORKSERVER, Crew, Hand, Server, describe_exit
 from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_long, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
 from treadle.outcomes import Demands
@@ -81,7 +83,12 @@ class MultiprocessExecutor(OutsideExecutor):
     """Steps in worker processes."""
 
     def __init__(
-        self, place: Workplace, execution: Execution, limit: int, places: Mapping[str, str] = NO_PLACES
+        self,
+        place: Workplace,
+        execution: Execution,
+        limit: int,
+        places: Mapping[str, str] = NO_PLACES,
+        server: Server | None = None,
     ) -> None:
         in_children = "multiprocess execution errors occurred in child processes"
         super().__init__(place, (in_children, 'Launching subprocess for "{}".'))
@@ -97,6 +104,8 @@ class MultiprocessExecutor(OutsideExecutor):
         self._folder = Path(place.facts.instance.storage_directory(), self._run.run_id, FOLDER)
         self._selector = selectors.DefaultSelector()
         self._crew: Crew | None = None
+        #: a fork server that was started ahead, as long as the crew has not got it
+        self._server = server
         #: to the fork server, as far as it is listened to
         self._control: socket.socket | None = None
         self._orders: deque[Launch] = deque()
@@ -133,9 +142,11 @@ class MultiprocessExecutor(OutsideExecutor):
             preload = (method[name] or {}).get("preload_modules") or ()
             assignment = make_assignment(self.place, self._folder, preload)
             assignment.tells_memory = self._max_memory is not None
+            assignment.settings = pickle.dumps(self.place.facts.instance.settings)
             shelf = self.place.shelf
             assignment.shelf = (str(shelf.folder), str(shelf.belongs), shelf.bound) if shelf is not None else None
-            self._crew = Crew(assignment, name)
+            self._crew = Crew(assignment, name, self._server)
+            self._server = None
         except OSError as error:
             raise RunEnd(error) from error
         if self._crew.control is not None:
@@ -154,6 +165,8 @@ class MultiprocessExecutor(OutsideExecutor):
         for hand in self._busy:
             hand.signal(signal.SIGKILL, is_for_group=True)
         keys = [job.file_key for job in self._busy.values()]
+        if self._server is not None:
+            self._server.dismiss()
         if self._crew is not None:
             self._crew.close([*self._busy, *self._idle, *self._leaving])
         for key in keys:

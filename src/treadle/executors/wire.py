@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -43,6 +44,10 @@ class Assignment(msgspec.Struct, tag=True):
     shelf: tuple[str, str, int | None] | None = None
     #: somebody wants to know how much memory a worker has after each step
     tells_memory: bool = False
+    #: the instance's settings as the run's process has read them, pickled; None where they are read anew
+    settings: bytes | None = None
+    #: a descriptor comes with it, to be held as long as the process is there; see `presence`
+    brings_presence: bool = False
 
 
 class Order(msgspec.Struct, tag=True):
@@ -124,10 +129,17 @@ ToWorker = Assignment | Order | Fork | Stop
 ToParent = Event | Said | Done | Broken | Ready | Forked | Exited
 
 _encode = msgspec.msgpack.Encoder(enc_hook=repr).encode
-_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
-_to_parent = msgspec.msgpack.Decoder(ToParent).decode
+
+
+@cache
+def _decoder(is_worker: bool) -> Callable[[bytes], Any]:
+    """Reads what comes out at one end. Made where it is needed: no process needs both."""
+    return msgspec.msgpack.Decoder(ToWorker if is_worker else ToParent).decode
+
 
 _HEADER = struct.Struct("<I")
+#: descriptors that come are for no program that is started from here
+_KEEP_TO_ONESELF = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 #: bytes that are read at once
 _CHUNK = 1 << 18
 
@@ -137,7 +149,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket, *, is_worker: bool) -> None:
         self.socket = sock
-        self._decode: Any = _to_worker if is_worker else _to_parent
+        self._decode = _decoder(is_worker)
         self._received = bytearray()
         self._waiting: list[bytes] = []
         #: descriptors that came with messages, in order
@@ -162,7 +174,9 @@ class Channel:
     def send_with(self, message: ToWorker, descriptor: int) -> None:
         """Send a message with a descriptor of this process."""
         body = _encode(message)
-        socket.send_fds(self.socket, [_HEADER.pack(len(body)) + body], [descriptor])
+        framed = _HEADER.pack(len(body)) + body
+        sent = socket.send_fds(self.socket, [framed], [descriptor])
+        self.socket.sendall(framed[sent:])
 
     def receive(self) -> Any:
         """The next message, whenever it comes; None when the other end is closed."""
@@ -184,7 +198,7 @@ class Channel:
     def _read(self, flags: int = 0) -> bool:
         try:
             # not recv_fds of the standard library, which does not pass the flags on
-            data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * 4), flags)
+            data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * 4), flags | _KEEP_TO_ONESELF)
         except BlockingIOError:
             return True  # somebody has read it meanwhile
         except ConnectionError:

@@ -6,6 +6,7 @@ drives the run; that one alone writes the log. It decides nothing. As a process 
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -20,14 +21,13 @@ import msgspec
 from treadle import codec
 from treadle.contexts import RunFacts
 from treadle.definitions import invoke, run_config
-from treadle.definitions.shelf import Shelf
 from treadle.engine.resources import StepResources
 from treadle.engine.step import run_step
+from treadle.engine.usage import memory_of
 from treadle.engine.workplace import Workplace
 from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors.capture import Capture
-from treadle.executors.crew import memory_of
 from treadle.executors.wire import Assignment, Broken, Channel, Done, Order, Said, Stop, ToParent, to_wire
 from treadle.instance import DagsterInstance, InstanceRef
 from treadle.logs import RunLog
@@ -81,7 +81,7 @@ class Shop:
             values = pickle.loads(assignment.input_values)  # noqa: S301 - its own parent sent it
         # how the run is executed is its own process's business, and may name variables of that one's environment
         config = run_config.resolve(job, run.run_config, ignores_execution=True, given_inputs=values)
-        self._instance = instance or DagsterInstance.from_ref(InstanceRef(assignment.home, assignment.overrides))
+        self._instance = instance or _instance_of(assignment)
         self._find_repository = recipe.get_repository
         self._job, self._config, self._values, self._plan = job, config, values, compile_plan(job)
 
@@ -97,9 +97,18 @@ class Shop:
         place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
         place.captured = None
         if self.assignment.shelf is not None:
+            from treadle.definitions.shelf import Shelf
+
             folder, belongs, bound = self.assignment.shelf
             place.shelf = Shelf(Path(folder), Path(belongs), bound)
         return place
+
+
+def _instance_of(assignment: Assignment) -> DagsterInstance:
+    ref = InstanceRef(assignment.home, assignment.overrides)
+    if assignment.settings is None:
+        return DagsterInstance.from_ref(ref)
+    return DagsterInstance.from_ref(ref, pickle.loads(assignment.settings))  # noqa: S301 - its own parent sent it
 
 
 class Worker:
@@ -190,7 +199,8 @@ def work(channel: Channel, assignment: Assignment, shop: Shop | None) -> None:
 
 def settle_in(farewell: signal.Signals = signal.SIGKILL) -> None:
     """Make this process one that no signal of a terminal reaches, and that gets one when its parent is gone."""
-    os.setsid()
+    if os.getsid(0) != os.getpid():  # else it was started so
+        os.setsid()
     _die_with_parent(farewell)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -219,6 +229,7 @@ def keep_to_oneself(*descriptors: int | None) -> None:
 
 def main(descriptor: int, presence: int | None = None) -> None:
     """A worker that was started as a program of its own. `presence` is a descriptor to be held, see there."""
+    gc.enable()
     keep_to_oneself(descriptor, presence)
     channel = Channel(socket.socket(fileno=descriptor), is_worker=True)
     settle_in()

@@ -43,6 +43,16 @@ _CHECK_INTERVAL = 0.05
 _TROUBLE = (sqlite3.Error, OSError, UnicodeEncodeError)
 
 
+class _Connection(sqlite3.Connection):
+    """One that is closed with the last reference to it. Nobody has to close an instance, and from Python 3.13 on that is
+    warned of.
+    """
+
+    def __del__(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # of one that could not be opened
+            self.close()
+
+
 class Transaction:
     """`with database.writing() as connection:` - one object for all of them, since they come one after another."""
 
@@ -194,7 +204,12 @@ class Database:
     def _connect(self, query: str = "") -> sqlite3.Connection:
         name = ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}{query}"
         connection = sqlite3.connect(
-            name, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=self.path is not None
+            name,
+            timeout=_PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=self.path is not None,
+            factory=_Connection,
         )
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # of a new file; one that is there keeps its own
         connection.execute(f"PRAGMA synchronous = {'FULL' if self.is_synchronous else 'NORMAL'}")

@@ -8,7 +8,6 @@ than a single run. See store.py for the promises.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -461,7 +460,9 @@ class SqliteStore:
 
     def put_text(self, text: str) -> str:
         """Keep a text once, however often it is given; its id is a hash of it."""
-        text_id = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        from hashlib import sha256
+
+        text_id = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if self.get_text(text_id) is None:
             with self._writing() as connection:
                 connection.execute(sql.queries()["put_text"], (text_id, text))
