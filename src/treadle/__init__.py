@@ -535,6 +535,12 @@ if TYPE_CHECKING:
         SettingsError as SettingsError,
     )
     from treadle.errors import (
+        StepMemoryError as StepMemoryError,
+    )
+    from treadle.errors import (
+        StepTimeoutError as StepTimeoutError,
+    )
+    from treadle.errors import (
         StoreBusyError as StoreBusyError,
     )
     from treadle.errors import (
@@ -1112,8 +1118,8 @@ _HOMES: dict[str, str] = {
         DagsterStepOutputNotFoundError DagsterSubprocessError DagsterTypeCheckDidNotPass DagsterTypeCheckError
         DagsterTypeLoadingError DagsterUnknownResourceError DagsterUnknownStepStateError
         DagsterUnmetExecutorRequirementsError DagsterUserCodeExecutionError HookExecutionError LeaseLostError
-        NotInThisVersionError ParameterCheckError RunOwnedError SerializableErrorInfo SettingsError StoreBusyError
-        StoreCorruptError StoreError StoreFullError StoreMissingError StoreReadOnlyError StoreVersionError
+        NotInThisVersionError ParameterCheckError RunOwnedError SerializableErrorInfo SettingsError StepMemoryError
+        StepTimeoutError StoreBusyError StoreCorruptError StoreError StoreFullError StoreMissingError StoreReadOnlyError StoreVersionError
         TreadleByValueWarning TreadleExecutorWarning TreadleLoggerWarning TreadleSettingsWarning TreadleStorageWarning
         TreadleWiringWarning
     """,
@@ -1268,7 +1274,8 @@ __all__ = [
     "RunFailureReason", "RunOwnedError", "RunRecord", "RunStepKeyStatsSnapshot", "RunStepMarker", "RunsFilter",
     "ScalarUnion", "Selector", "SerializableErrorInfo", "Set", "SettingsError", "Shape", "SolidExecutionContext",
     "StepEventStatus", "StepExpectationResultData", "StepFailureData", "StepHandle", "StepInputData", "StepKind",
-    "StepMaterializationData", "StepOutputData", "StepOutputHandle", "StepRetryData", "StepSuccessData",
+    "StepMaterializationData", "StepMemoryError", "StepOutputData", "StepOutputHandle", "StepRetryData", "StepSuccessData",
+    "StepTimeoutError",
     "StoreBusyError", "StoreCorruptError", "StoreError", "StoreFullError", "StoreMissingError", "StoreReadOnlyError",
     "StoreVersionError", "String", "StringSource", "SupersessionWarning", "SystemComputeExecutionContext",
     "TableColumn", "TableColumnConstraints", "TableColumnDep", "TableColumnLineage",

@@ -16,6 +16,7 @@ from treadle.errors import (
     DagsterInvariantViolationError,
     ParameterCheckError,
 )
+from treadle.halt import NEVER, Halt
 from treadle.logs import DagsterLogManager, RunLog, active_context, system_log
 from treadle.names import AssetKey, NodeHandle, nearest
 from treadle.outcomes import AssetMaterialization, AssetObservation, ExpectationResult
@@ -56,6 +57,7 @@ class StepFacts:
         "announce",
         "events",
         "final_metadata",
+        "halt",
         "handle",
         "mapping_keys",
         "node",
@@ -84,6 +86,8 @@ class StepFacts:
         self.mapping_keys = mapping_keys
         self.op_config = op_config
         self.resources = resources
+        #: whether the attempt that is under way is to stop
+        self.halt: Halt = NEVER
         #: tells the log at once what `log_event` was given; None where nobody listens: it is kept in `events`
         self.announce: Callable[[UserEvent], None] | None = None
         #: what `log_event` was given and the engine has not taken yet
@@ -227,6 +231,23 @@ class OpExecutionContext:
     def retry_number(self) -> int:
         """0 at the first attempt."""
         return self._attempt - 1
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True once this attempt is to stop: it has taken longer than its op's timeout, or the run is canceled."""
+        halt = self._facts.halt
+        halt.has_looked = True
+        return halt.is_asked
+
+    def check_cancelled(self) -> None:
+        """Raise where this attempt is to stop; else it costs a fraction of a microsecond, so call it often.
+
+        Raises StepTimeoutError where it has taken longer than its op's timeout, DagsterExecutionInterruptedError where
+        the run is canceled or interrupted, and again at each call.
+        """
+        halt = self._facts.halt
+        halt.has_looked = True
+        halt.check()
 
     def get_mapping_key(self) -> str | None:
         """The key of this branch, nearest fan-out; None outside a fan-out."""

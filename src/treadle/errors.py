@@ -337,7 +337,7 @@ class DagsterSubprocessError(DagsterError):
 
 
 class StepTimeoutError(DagsterError):
-    """An attempt at a step has taken longer than its op allows, and was ended."""
+    """An attempt at a step has taken longer than its op allows, and was ended, or was asked to end."""
 
 
 class StepMemoryError(DagsterError):

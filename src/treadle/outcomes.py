@@ -447,6 +447,8 @@ class Demands(msgspec.Struct, frozen=True):
     slots: Mapping[str, int] = {}
     #: where the op is to run, one of ISOLATIONS; None for where the executor has it
     isolation: str | None = None
+    #: it ends when it is asked to: it looks whether it is to stop, or awaits
+    is_cooperative: bool = False
 
 
 #: in the run's own process on the thread that drives it, on another thread, on an event loop; in a process that takes one

@@ -159,11 +159,14 @@ class JobRun:
             self.driver.custodian = MemoryCustodian(self.place, machine)
         if execution.engine == IN_PROCESS:
             self.place.signals.ends_at_second = conduct.cancels_at_interrupt
+        if execution.engine == IN_PROCESS or executor.starts_in_place:
             writer.look = self._look
 
     def _look(self) -> None:
         """Interrupt the run where somebody has asked to cancel it. Executors that wait for others look for themselves."""
         run_id = self.setup.run.run_id
+        if self.driver.executor.interrupt is not None:
+            return  # another part of the executor has seen it, and a second time would be one too many
         if self.instance.get_status(run_id) is DagsterRunStatus.CANCELING:
             self.driver.writer.look = None
             self.place.signals.interrupt(DagsterExecutionInterruptedError("The run was canceled."))

@@ -23,8 +23,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "executors.md"
 class TestInProcess(ExecutorContract):
     is_concurrent = False
     keeps_output = False
-    #: it is interrupted by signals alone
-    heeds_cancel = False
 
     def make_executor(self, max_concurrent: int) -> Any:
         return in_process_executor
@@ -121,7 +119,6 @@ class TestShuffledOfThePage(ExecutorContract):
     heeds_priority = False
     is_concurrent = False
     keeps_output = False
-    heeds_cancel = False
 
     def make_executor(self, max_concurrent: int) -> Any:
         return module_of_the_page("shuffled")["shuffled_executor"].configured({"seed": 7})

@@ -1,6 +1,7 @@
 """The job of the kill harness, and the program that runs it: twelve steps of every shape, each with a side effect.
 
-With KILL_JOB=everything_elsewhere in the environment its steps run in workers, with everything_on_threads on threads.
+With KILL_JOB=everything_elsewhere in the environment its steps run in workers, with everything_on_threads on threads, and
+with everything_on_a_loop its ops are coroutine functions and async generators that are awaited on one event loop.
 
     python kill_job.py HOME EFFECTS RUN_ID [never | event:N | commit:N | wait]
 
@@ -11,6 +12,7 @@ else can kill it. The same call again goes on with the run, since its id is give
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -25,10 +27,10 @@ from treadle import (
     Out,
     ReconstructableJob,
     RetryPolicy,
+    async_executor,
     execute_job,
     graph,
     in_process_executor,
-    job,
     multiprocess_executor,
     op,
     threaded_executor,
@@ -113,24 +115,60 @@ def odd(context, x: int) -> str:
     return f"odd {x}"
 
 
-@graph
-def inner(x):
-    return double(double.alias("again")(x))
+def wire(ops, name: str):
+    """The job of these ops."""
+
+    @graph
+    def inner(x):
+        return ops["double"](ops["double"].alias("again")(x))
+
+    @graph(name=name)
+    def everything():
+        sum_of_all = ops["total"](ops["fan"](ops["weigh"](ops["double"](ops["first"]()))).map(ops["branch"]).collect())
+        evens, odds = ops["part"](ops["flaky"](inner(sum_of_all)))
+        ops["even"](evens)
+        ops["odd"](odds)
+
+    return everything.to_job(executor_def=in_process_executor)
 
 
-@job(executor_def=in_process_executor)
-def everything():
-    sum_of_all = total(fan(weigh(double(first()))).map(branch).collect())
-    evens, odds = part(flaky(inner(sum_of_all)))
-    even(evens)
-    odd(odds)
+OPS = {each.name: each for each in (first, double, weigh, fan, branch, total, flaky, part, even, odd)}
 
+
+def as_coroutine(plain):
+    """The op as an `async def`: it awaits, leaves its mark, and awaits again before it is through."""
+    fn = plain.compute_fn
+
+    async def compute(context, **inputs):
+        await asyncio.sleep(0.001)
+        value = fn(context, **inputs)
+        await asyncio.sleep(0.001)
+        return value
+
+    async def stream(context, **inputs):
+        await asyncio.sleep(0.001)
+        for outcome in fn(context, **inputs):
+            yield outcome
+            await asyncio.sleep(0.001)
+
+    return op(name=plain.name, ins=dict(plain.ins), out=dict(plain.outs), retry_policy=plain.retry_policy)(
+        stream if plain.name in ("fan", "part") else compute
+    )
+
+
+everything = wire(OPS, "everything")
 
 #: the same by workers, two steps at once
 everything_elsewhere = everything.with_executor_def(multiprocess_executor.configured({"max_concurrent": 2}))
 
 #: the same on threads of the run's own process
 everything_on_threads = everything.with_executor_def(threaded_executor.configured({"max_concurrent": 3}))
+
+
+#: the same awaited on one event loop
+everything_on_a_loop = wire({name: as_coroutine(each) for name, each in OPS.items()}, "on_a_loop").with_executor_def(
+    async_executor.configured({"max_concurrent": 3})
+)
 
 
 def arm(how: str, instance: DagsterInstance, run_id: str) -> None:

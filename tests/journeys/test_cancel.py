@@ -14,6 +14,7 @@ import pytest
 TREADLE = str(Path(sys.executable).with_name("treadle"))
 
 JOBS = """
+import asyncio
 import signal
 import subprocess
 import sys
@@ -47,6 +48,37 @@ def publish(rows):
 @job
 def slow():
     publish(sleep(load()))
+
+
+@op
+def look(context, rows):
+    Path("asleep").touch()
+    try:
+        while True:
+            context.check_cancelled()
+            time.sleep(0.01)
+    finally:
+        Path("cleaned").touch()
+
+
+@job
+def looking():
+    publish(look(load()))
+
+
+@op
+async def wait(rows):
+    Path("asleep").touch()
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.01)
+        Path("cleaned").touch()
+
+
+@job
+def waiting():
+    publish(wait(load()))
 
 
 @op
@@ -145,6 +177,32 @@ def test_ctrl_c_cancels_the_run_after_its_steps_have_cleaned_up(folder: Path, op
 @each_way
 def test_cancel_from_another_shell_ends_the_run(folder: Path, options: tuple[str, ...]) -> None:
     process = start(folder, "run", "jobs.py:slow", *options)
+    wait_for(folder / "asleep")
+    code, out, _ = treadle(folder, "cancel", run_id(folder)[:8])
+    assert (code, "has ended: CANCELED" in out) == (0, True)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (folder / "cleaned").exists()
+    assert not (folder / "published").exists()
+
+
+here = pytest.mark.parametrize(("job", "executor"), [("looking", "threaded"), ("waiting", "async")])
+
+
+@here
+def test_ctrl_c_reaches_steps_that_look_or_await(folder: Path, job: str, executor: str) -> None:
+    process = start(folder, "run", f"jobs.py:{job}", "--set", f"execution.config.{executor}.max_concurrent=2")
+    wait_for(folder / "asleep")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert (process.returncode, status(folder)) == (130, "CANCELED")
+    assert (folder / "cleaned").exists()
+    assert not (folder / "published").exists()
+
+
+@here
+def test_cancel_from_another_shell_reaches_them(folder: Path, job: str, executor: str) -> None:
+    process = start(folder, "run", f"jobs.py:{job}", "--set", f"execution.config.{executor}.max_concurrent=2")
     wait_for(folder / "asleep")
     code, out, _ = treadle(folder, "cancel", run_id(folder)[:8])
     assert (code, "has ended: CANCELED" in out) == (0, True)

@@ -60,6 +60,23 @@ def test_run_on_threads_killed_at_any_instant_goes_on(
     check_kill_at_random(tmp_path, wanted_on_threads, random.Random(seed))
 
 
+@pytest.fixture(scope="module")
+def wanted_on_a_loop(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), "everything_on_a_loop")
+
+
+@pytest.mark.parametrize("part", [0.05, 0.2, 0.4, 0.6, 0.8, 1.0])
+def test_run_on_a_loop_killed_at_an_entry_of_its_log_goes_on(
+    wanted_on_a_loop: Undisturbed, part: float, tmp_path: Path
+) -> None:
+    assert check_kill(tmp_path, wanted_on_a_loop, f"event:{1 + round(part * (wanted_on_a_loop.entries - 1))}")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_run_on_a_loop_killed_at_any_instant_goes_on(wanted_on_a_loop: Undisturbed, seed: int, tmp_path: Path) -> None:
+    check_kill_at_random(tmp_path, wanted_on_a_loop, random.Random(seed))
+
+
 @pytest.mark.parametrize("part", [0.0, 0.05, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0])
 def test_run_killed_at_an_entry_of_its_log_goes_on(wanted: Undisturbed, part: float, tmp_path: Path) -> None:
     assert check_kill(tmp_path, wanted, f"event:{1 + round(part * (wanted.entries - 1))}")

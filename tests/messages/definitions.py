@@ -182,6 +182,16 @@ def same_output_twice():
 
 
 @ops
+def timeout_on_a_thread_without_a_promise():
+    op(name="load", timeout=5, isolation="thread")(lambda: 1)
+
+
+@ops
+def memory_limit_on_a_thread():
+    op(name="load", memory_limit="1 GB", isolation="thread", cooperative=True)(lambda: 1)
+
+
+@ops
 def both_forms_of_outputs():
     @op(out=Out(), output_defs=[OutputDefinition()])
     def split():

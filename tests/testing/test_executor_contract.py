@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from treadle import DagsterEvent, Executor, InitExecutorContext, executor
+from treadle.testing import executor_jobs
 from treadle.testing.executor_contract import ExecutorContract
-from treadle.testing.executor_jobs import Traces
+from treadle.testing.traces import Traces
 
 
 class Kept(Executor):
@@ -66,8 +67,27 @@ class LeavesAThread(Kept):
         return super().open()
 
 
+class SeesNoCancel(Kept):
+    def _look_around(self) -> None:
+        pass
+
+
+class KeepsNoTime(Kept):
+    def launch(self, order: Any) -> None:
+        attempt = self._prepare(order)
+        attempt.part.keeps_timeouts = False
+        self._begin(attempt)
+
+
+class DoesThingsTwice(Kept):
+    def launch(self, order: Any) -> None:
+        if order.step_key == "spread":
+            assert list(self.context.run_step(order))
+        super().launch(order)
+
+
 class InPlace(Kept):
-    """Runs steps on the driver's thread: alone, without keeping their output, and without a look at the run's status."""
+    """Runs steps on the driver's thread: alone, and without keeping their output."""
 
     starts_in_place = True
 
@@ -142,10 +162,22 @@ def test_promises_that_are_kept_are_found_kept(promise: str, tmp_path: Path) -> 
             "test_what_a_step_prints_is_kept_apart_from_what_others_print",
             "expected .*say_0 49.*, got \\('', ''\\)",
         ),
+        (InPlace, "test_what_an_attempt_prints_is_kept_though_it_fails", "expected .*attempt 1.*, got \\('', ''\\)"),
         (
-            InPlace,
+            SeesNoCancel,
             "test_canceled_run_starts_nothing_more_closes_what_is_open_and_ends_canceled",
             "expected .*RUN_CANCELED",
+        ),
+        (
+            SeesNoCancel,
+            "test_async_step_of_a_canceled_run_cleans_up_before_what_it_uses_is_closed",
+            "expected .*RUN_CANCELED",
+        ),
+        (KeepsNoTime, "test_step_that_takes_too_long_fails_for_that_and_others_go_on", "expected .*slow.*, got set"),
+        (
+            DoesThingsTwice,
+            "test_run_whose_process_is_killed_goes_on_and_repeats_no_step_that_had_succeeded",
+            "expected .*'spread': 1.*, got .*'spread': 2",
         ),
         (TakesTheLastFirst, "test_ready_step_of_the_highest_priority_is_first", "got \\['low'"),
         (OpensNothing, "test_values_go_from_step_to_step", "io_manager"),
@@ -155,5 +187,6 @@ def test_promise_that_is_broken_is_found_broken(
     made: type[Executor], promise: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Traces.wait_for, "__defaults__", (1,))
+    monkeypatch.setattr(executor_jobs, "LONG", 1.0)
     with pytest.raises(Exception, match=f"(?s){message}"):
         getattr(contract_of(made), promise)(tmp_path)

@@ -105,6 +105,7 @@ class OpOptions(TypedDict, total=False):
     memory_limit: int | str | None
     slots: Mapping[str, int] | None
     isolation: Literal["inline", "thread", "async", "process", "fresh_process"] | None
+    cooperative: bool
 
 class OpDecorator(Protocol):
     """`@op(...)` without `ins`: the inputs are parameters of the function.

@@ -6,6 +6,9 @@ DynamicOutput and user events here. The engine stores what comes; `direct` check
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +17,7 @@ from treadle.checks import show
 from treadle.errors import (
     DagsterInvariantViolationError,
 )
+from treadle.halt import Halt
 from treadle.logs import active_context
 from treadle.names import nearest
 from treadle.outcomes import AssetMaterialization, AssetObservation, DynamicOutput, ExpectationResult, Output
@@ -28,14 +32,16 @@ PARKED: Any = object()
 class Pending:
     """Something of a user's that is to be awaited by whoever goes through the stream, before it goes on.
 
-    Afterwards either `error` is set, or `result` is what came.
+    It is got from `source`, an async generator, or is that itself. Afterwards either `error` is set, or `result` is what came.
     """
 
-    __slots__ = ("awaitable", "context", "error", "result")
+    __slots__ = ("awaitable", "context", "error", "halt", "result", "source")
 
-    def __init__(self, awaitable: Any, context: Any) -> None:
+    def __init__(self, awaitable: Any, source: Any, context: Any, halt: Halt) -> None:
         self.awaitable = awaitable
+        self.source = source
         self.context = context
+        self.halt = halt
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -43,7 +49,7 @@ class Pending:
         """Await it, as a task of its own; what user code raises is kept, whatever it is."""
         active_context.set(self.context)
         try:
-            self.result = await self.awaitable
+            self.result = await heed(self.awaitable, self.source, self.halt)
         except BaseException as error:  # noqa: BLE001 - it is raised in the stream
             self.error = error
 
@@ -60,6 +66,47 @@ class Pending:
         return self.result
 
 
+async def heed(awaitable: Any, source: Any, halt: Halt) -> Any:
+    """Await what an op gave, in a task of its own, until its attempt is to stop: then the task is cancelled, once.
+
+    The async generator that it was got from, if that is not to go on, is closed: its `finally` blocks run here and now.
+    Raises the reason to stop in place of the cancellation.
+    """
+    import asyncio
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        if not halt.is_heard and halt.is_asked:
+            halt.is_heard = True
+            task.cancel()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nothing is awaited any more
+            loop.call_soon_threadsafe(stop)
+
+    halt.wake = wake
+    timer = loop.call_later(max(0.0, halt.deadline - time.monotonic()), stop) if halt.deadline != math.inf else None
+    try:
+        if halt.is_asked:
+            halt.is_heard = True
+            if hasattr(awaitable, "close"):
+                awaitable.close()
+            if hasattr(source, "aclose"):
+                await source.aclose()
+            raise halt.error()
+        return await awaitable
+    except asyncio.CancelledError as error:
+        if not halt.is_heard or halt.reason is None:
+            raise
+        raise halt.error() from error
+    finally:
+        halt.wake = None
+        if timer is not None:
+            timer.cancel()
+
+
 def is_stream(result: Any) -> bool:
     """True where a call gave something that is still to be run: a generator, a coroutine, an async generator."""
     kind = type(result)
@@ -71,8 +118,8 @@ def is_stream(result: Any) -> bool:
     )
 
 
-def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> Iterator[Any]:
-    """Run what a call gave to its end, one outcome after another.
+def stream(op_def: Any, result: Any, context: Any, halt: Halt, event_loop: Any = None) -> Iterator[Any]:
+    """Run what a call gave to its end, one outcome after another, or until it has taken too long.
 
     `context` is what `OpExecutionContext.get()` finds while the user's code runs. What is async runs on `event_loop`, or
     on one of its own; PARKED leaves it to the caller.
@@ -86,16 +133,22 @@ def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> It
                 return
             finally:
                 active_context.reset(token)
+            if halt.is_late:
+                result.close()
+                raise halt.error()
             yield outcome
     if event_loop is PARKED:
-        yield from _parked(op_def, result, context)
+        yield from _parked(op_def, result, context, halt)
         return
     with EventLoop(event_loop) as loop:
         if hasattr(result, "__anext__"):
             while True:
                 token = active_context.set(context)
                 try:
-                    outcome = loop.run(result.__anext__())
+                    outcome = loop.run(result.__anext__(), result, halt)
+                    if halt.is_late:
+                        loop.run(result.aclose())
+                        raise halt.error()
                 except StopAsyncIteration:
                     return
                 finally:
@@ -103,29 +156,33 @@ def stream(op_def: Any, result: Any, context: Any, event_loop: Any = None) -> It
                 yield outcome
         token = active_context.set(context)
         try:
-            value = loop.run(result)
+            value = loop.run(result, result, halt)
         finally:
             active_context.reset(token)
     if is_stream(value):
-        yield from stream(op_def, value, context, event_loop)
+        yield from stream(op_def, value, context, halt, event_loop)
     else:
         yield from outcomes(op_def, value, context)
 
 
-def _parked(op_def: Any, result: Any, context: Any) -> Iterator[Any]:
+def _parked(op_def: Any, result: Any, context: Any, halt: Halt) -> Iterator[Any]:
     while hasattr(result, "__anext__"):
-        pending = Pending(result.__anext__(), context)
+        pending = Pending(result.__anext__(), result, context, halt)
         yield pending
         try:
             outcome = pending.take()
         except StopAsyncIteration:
             return
+        if halt.is_late:
+            pending = Pending(result.aclose(), result, context, halt)
+            yield pending
+            pending.take()
         yield outcome
-    pending = Pending(result, context)
+    pending = Pending(result, result, context, halt)
     yield pending
     value = pending.take()
     if is_stream(value):
-        yield from stream(op_def, value, context, PARKED)
+        yield from stream(op_def, value, context, halt, PARKED)
     else:
         yield from outcomes(op_def, value, context)
 
@@ -146,19 +203,38 @@ class EventLoop:
         self._is_nested = asyncio._get_running_loop() is not None
         return self
 
-    def run(self, awaitable: Any) -> Any:
-        """Wait for the result."""
-
-        async def wait() -> Any:
-            return await awaitable
-
+    def run(self, awaitable: Any, source: Any = None, halt: Halt | None = None) -> Any:
+        """Wait for the result, as long as nobody asks the attempt to stop."""
+        halt = halt or Halt()
         if not self._is_nested:
-            return self._loop.run_until_complete(wait())
+            return self._run(heed(awaitable, source, halt), halt)
         import contextvars
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(1, "treadle-async-op") as pool:
-            return pool.submit(contextvars.copy_context().run, self._loop.run_until_complete, wait()).result()
+            future = pool.submit(contextvars.copy_context().run, self._run, heed(awaitable, source, halt), halt)
+            try:
+                return future.result()
+            except BaseException:
+                if halt.wake is not None:  # a signal: it has reached this thread alone
+                    halt.wake()
+                raise
+
+    def _run(self, work: Any, halt: Halt) -> Any:
+        task = self._loop.create_task(work)
+        try:
+            return self._loop.run_until_complete(task)
+        except BaseException:
+            # A signal, raised in the midst of the loop: what was awaited is to clean up while its resources are open.
+            if not task.done():
+                if not halt.is_heard:
+                    halt.is_heard = True
+                    task.cancel()
+                with contextlib.suppress(BaseException):
+                    self._loop.run_until_complete(task)
+            elif not task.cancelled():
+                task.exception()  # it is known
+            raise
 
     def __exit__(self, *_exc: object) -> None:
         if self._shared is None:

@@ -15,7 +15,7 @@ from treadle import introspect, names
 from treadle.checks import check_optional, keys_of
 from treadle.definitions.compose import Composable, P, R_co
 from treadle.definitions.configured import ConfigContract, NamedConfigurable
-from treadle.definitions.demands import read_demands
+from treadle.definitions.demands import Asked, read_demands
 from treadle.definitions.ports import DynamicOut, In, InputDefinition, Out, OutputDefinition, check_default
 from treadle.definitions.resources import is_resource_annotation
 from treadle.definitions.tags import read_op_tags
@@ -523,6 +523,7 @@ def op(
     memory_limit: int | str | None = None,
     slots: Mapping[str, int] | None = None,
     isolation: Literal["inline", "thread", "async", "process", "fresh_process"] | None = None,
+    cooperative: bool = False,
 ) -> Any:
     """Make an op of a function.
 
@@ -536,8 +537,10 @@ def op(
     when the run is resumed; otherwise it is then tried again.
 
     `timeout` (seconds, or "90 min") and `memory_limit` (bytes, or "2 GB") bound an attempt in a process of its own: beyond
-    them the process is ended, and the attempt has failed. `slots={"gpu": 2}`: so many of the slots that the executor's
-    config gives the run are taken while the step runs. `isolation` says where the op runs, whatever the job's executor is.
+    them the process is ended, and the attempt has failed. `cooperative=True` promises that the op looks every so often whether
+    it is to stop (`context.check_cancelled()`): its timeout then holds in the run's own process, as that of any `async def`
+    does. `slots={"gpu": 2}`: so many of the slots that the executor's config gives the run are taken while the step runs.
+    `isolation` says where the op runs, whatever the job's executor is.
 
     Raises DagsterInvalidDefinitionError for a name, input, output or type that cannot be.
     """
@@ -549,12 +552,11 @@ def op(
                 f'Op "{name or signature.name}": give either ins and out, or the older input_defs and output_defs.'
             )
         declared = {d.name: _in_of(d) for d in input_defs} if input_defs is not None else ins
-        outs = {names.DEFAULT_OUTPUT: out} if isinstance(out, Out) else out
         made = OpDefinition(
             fn,
             name if name is not None else signature.name,
             declared,
-            outs,
+            {names.DEFAULT_OUTPUT: out} if isinstance(out, Out) else out,
             description if description is not None else signature.docstring,
             config_schema,
             required_resource_keys,
@@ -566,7 +568,9 @@ def op(
             signature=signature,
             output_defs=output_defs,
             resume=resume,
-            demands=read_demands(name or signature.name, timeout, memory_limit, slots, isolation),
+            demands=read_demands(
+                fn, name or signature.name, Asked(timeout, memory_limit, slots, isolation, cooperative)
+            ),
         )
         return _dress(made, fn)
 

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from treadle.errors import DagsterExecutionInterruptedError
+from treadle.halt import Halt
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,7 +22,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """The signals of one run. `is_open` is True while user code runs, or the engine only waits."""
 
-    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "is_open", "pending", "signaled")
+    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "halt", "is_open", "pending", "signaled")
 
     def __init__(self) -> None:
         self.is_open = False
@@ -35,6 +36,8 @@ class Interrupts:
         #: a signal that came while nothing could be interrupted
         self.pending: DagsterExecutionInterruptedError | None = None
         self._previous: dict[signal.Signals, Any] = {}
+        #: of the attempt that runs where the signals are raised
+        self.halt: Halt | None = None
 
     def install(self) -> None:
         """Take the signals over, in the main thread; a handler of another run around this one is left in place."""
@@ -55,6 +58,8 @@ class Interrupts:
         """Interrupt the run from another thread: where it has the main thread at once, elsewhere before the next step."""
         if not self._previous:
             self.pending = error
+            if self.halt is not None:
+                self.halt.ask(error)
             return
         self._asked = error
         main = threading.main_thread().ident
@@ -69,6 +74,8 @@ class Interrupts:
                 os._exit(128 + number)
             error = DagsterExecutionInterruptedError(f"The run was interrupted by {signal.Signals(number).name}.")
             self.signaled = self.signaled or error
+        if self.halt is not None:
+            self.halt.ask(error, wakes=False)
         if self.is_open:
             self.is_open = False
             raise error

@@ -11,11 +11,12 @@ from time import perf_counter
 from typing import Any
 
 from treadle.checks import show
-from treadle.contexts import HookContext, OpExecutionContext, StepFacts
+from treadle.contexts import OpExecutionContext, StepFacts
 from treadle.definitions import invoke
 from treadle.definitions.io_managers import InMemoryIOManager
 from treadle.definitions.wiring import WiredInput
 from treadle.engine import usage
+from treadle.engine.hooks import run_hooks
 from treadle.engine.workplace import Bench, Workplace
 from treadle.errors import (
     DagsterError,
@@ -30,10 +31,10 @@ from treadle.errors import (
     DagsterTypeCheckError,
     DagsterTypeLoadingError,
     DagsterUserCodeExecutionError,
-    HookExecutionError,
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType
+from treadle.halt import took_too_long
 from treadle.io_contexts import InputContext
 from treadle.logs import active_context
 from treadle.metadata import normalize_metadata
@@ -52,7 +53,6 @@ from treadle.payloads import (
     AssetObservationData,
     ErrorSource,
     HandledOutputData,
-    HookErroredData,
     LoadedInputData,
     StepExpectationResultData,
     StepFailureData,
@@ -89,7 +89,7 @@ class Attempt:
     """One try at a step."""
 
     __slots__ = (
-        "before", "bench", "boundary", "context", "facts", "order", "place", "produced", "stamp", "values",
+        "before", "bench", "boundary", "context", "facts", "halt", "order", "place", "produced", "stamp", "values",
     )  # fmt: skip
 
     def __init__(self, place: Workplace, bench: Bench, order: Launch) -> None:
@@ -101,6 +101,7 @@ class Attempt:
         self.facts = StepFacts(
             place.facts, order.step_key, op, order.mapping_keys, bench.config, place.scope(bench.keys)
         )
+        self.halt = self.facts.halt = place.take_halt()
         self.context = OpExecutionContext(self.facts, order.attempt)
         #: which user code is running: makes an exception of it into one that says whose fault it is
         self.boundary: Callable[[BaseException], DagsterError] | None = None
@@ -117,6 +118,9 @@ class Attempt:
         """The attempt from its first event to its last."""
         stamp = self.stamp
         yield stamp.beginning(self.order.attempt)
+        if self.bench.timeout is not None:
+            late = took_too_long(self.place.facts.run.run_id, stamp.step_key, self.bench.timeout)
+            self.halt.allow(self.bench.timeout, late)
         self.before = usage.read(self.place.usage_scope)
         started = perf_counter()
         try:
@@ -134,7 +138,7 @@ class Attempt:
             ending = self._fail(raised)
         yield ending
         if self.bench.hooks and ending.event_type_value != _UP_FOR_RETRY:
-            yield from self._run_hooks(error)
+            yield from run_hooks(self.place, self.bench, self.facts, stamp, error)
         # It leads back here: the values of the attempt are to go with it, not with the next collection.
         self.facts.announce = None
 
@@ -261,13 +265,14 @@ class Attempt:
         try:
             if signals.pending is not None:
                 raise signals.pending
+            self.halt.check()
             result = definition.compute_fn(*args, **kwargs)
         finally:
             signals.is_open = False
             active_context.reset(token)
         if invoke.is_stream(result):
             signals.is_open = True
-            for outcome in invoke.stream(definition, result, context, self.place.loop):
+            for outcome in invoke.stream(definition, result, context, self.halt, self.place.loop):
                 if type(outcome) is invoke.Pending:
                     yield outcome  # type: ignore[misc]  # to who asked for it, by invoke.PARKED: it is no event
                     continue
@@ -275,8 +280,10 @@ class Attempt:
                 yield from self._take(outcome)
                 self._enter(self._body_error)
             self._leave()
+            self.halt.finish()
         else:
             self.boundary = None
+            self.halt.finish()
             if self.facts.events:
                 yield from self._take_logged()
             for outcome in invoke.outcomes(definition, result, context):
@@ -505,6 +512,8 @@ class Attempt:
     def _fail(self, raised: BaseException) -> DagsterEvent:
         """The event that ends a failed attempt: another follows, or the step has failed."""
         policy = self.bench.policy
+        if self.halt.is_late and not isinstance(raised, INTERRUPTS):
+            return self._end_late(raised)
         if isinstance(raised, DagsterTypeCheckDidNotPass):  # maybe of user code, with metadata as users write it
             raised.metadata = dict(normalize_metadata(raised.metadata))
         requested = raised if isinstance(raised, RetryRequested) else None
@@ -538,6 +547,20 @@ class Attempt:
             user_data = UserFailureData("intentional-failure", raised.description, raised.metadata)
         return self.stamp.event(_FAILURE, StepFailureData(info, user_data, source, usage.since(self.before)))
 
+    def _end_late(self, raised: BaseException) -> DagsterEvent:
+        """As where the process of a step is ended that takes too long: whatever it made of that, it has failed for the time."""
+        error = self.halt.error()
+        if type(raised) is not type(error):
+            error.__cause__ = raised
+        info = error_info(error)
+        may_retry = self.place.retries_enabled and not self.halt.is_last
+        delay = retry_delay(self.bench.policy, self.order.failures + 1) if may_retry else None
+        if delay is not None:
+            return self.stamp.event(_UP_FOR_RETRY, StepRetryData(info, delay))
+        self.place.first_error = self.place.first_error or error
+        data = StepFailureData(info, None, ErrorSource.FRAMEWORK_ERROR, usage.since(self.before))
+        return self.stamp.event(_FAILURE, data)
+
     def _attribute(self, raised: BaseException) -> BaseException:
         """The exception as the engine tells it: wrapped, where it came out of user code."""
         boundary, self.boundary = self.boundary, None
@@ -556,28 +579,6 @@ class Attempt:
         if isinstance(error, (DagsterError, Failure, RetryRequested)):
             return ErrorSource.FRAMEWORK_ERROR
         return ErrorSource.UNEXPECTED_ERROR
-
-    def _run_hooks(self, error: BaseException | None) -> Iterator[DagsterEvent]:
-        for hook in self.bench.hooks:
-            name = self.bench.op.node.name
-            resources = self.place.scope(frozenset(hook.required_resource_keys))
-            context = HookContext(hook, self.facts, resources, error, self.produced)
-            try:
-                was_run = hook.run(context, error is None, self.stamp.kept or ())
-            except BaseException as raised:  # noqa: BLE001 - a hook changes nothing, whatever it raises
-                problem = HookExecutionError(
-                    f'Error occurred during the execution of hook_fn triggered for op "{name}"', user_exception=raised
-                )
-                yield self.stamp.event(
-                    "HOOK_ERRORED", HookErroredData(error_info(problem)), f'Hook "{hook.name}" failed.'
-                )
-                continue
-            if was_run:
-                text = f'Finished the execution of hook "{hook.name}" triggered for op "{name}".'
-                yield self.stamp.event("HOOK_COMPLETED", None, text)
-            else:
-                text = f'Skipped the execution of hook "{hook.name}": it is not meant for how op "{name}" ended.'
-                yield self.stamp.event("HOOK_SKIPPED", None, text)
 
 
 def _is_retryable(raised: BaseException, error: BaseException) -> bool:

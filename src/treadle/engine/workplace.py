@@ -19,6 +19,7 @@ from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine import usage
 from treadle.engine.interrupts import Interrupts
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
+from treadle.halt import Halt
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.logs import DagsterLogManager, RunLog
 from treadle.metadata import MetadataValue
@@ -63,6 +64,10 @@ class Workplace:
         #: what interrupted a step, and so ends the run
         self.interrupt: BaseException | None = None
         self.signals = Interrupts()
+        #: whether an attempt is asked to stop at its op's timeout here; where its process is ended for that it is not
+        self.keeps_timeouts = True
+        #: of the attempt that begins next, where somebody has it already
+        self.next_halt: Halt | None = None
         #: puts an event into the log while its step is at work; None where the step's own stream is quick enough
         self.announce: Callable[[DagsterEvent], None] | None = None
         #: called when the body of an op is about to run: what happened before it is to be known
@@ -97,6 +102,7 @@ class Workplace:
         made.facts.log = log
         made.usage_scope = usage.THREAD
         made.signals = Interrupts()
+        made.next_halt = Halt()
         made.announce = announce
         made.before_body = made.first_error = made.interrupt = None
         return made
@@ -115,15 +121,27 @@ class Workplace:
             {"pid": MetadataValue.text(str(os.getpid())), "step_keys": MetadataValue.text(str(self.step_keys))}
         )
 
+    def take_halt(self) -> Halt:
+        """What tells the attempt that begins whether it is to stop: one of its own."""
+        halt = self.next_halt or Halt()
+        self.next_halt = None
+        self.signals.halt = halt
+        return halt
+
+    def timeout_of(self, path: str) -> float | None:
+        """Seconds after which an attempt at the op is asked to stop; None where it may take as long as it likes, or is ended."""
+        demands = self.plan.steps[path].demands
+        is_held = demands is not None and demands.is_cooperative and self.keeps_timeouts
+        return demands.timeout if demands is not None and is_held else None
+
     @property
-    def unbounded_steps(self) -> list[str]:
-        """The steps of the run whose ops bound time or memory, for executors that cannot hold them to it."""
-        steps = self.plan.steps.values()
-        return [
-            step.key
-            for step in steps
-            if step.demands is not None and (step.demands.timeout or step.demands.memory_limit)
-        ]
+    def unbounded_steps(self) -> tuple[list[str], list[str]]:
+        """The steps of the run whose ops bound time, and memory, and that cannot be held to it in this process."""
+        asking = [(path, step.key, step.demands) for path, step in self.plan.steps.items() if step.demands is not None]
+        here = {split_step_key(key)[0] for key in self.step_keys} if asking else ()
+        asking = [each for each in asking if each[0] in here]
+        endless = [key for _, key, demands in asking if demands.timeout is not None and not demands.is_cooperative]
+        return endless, [key for _, key, demands in asking if demands.memory_limit is not None]
 
     def event_loop(self) -> Any:
         """The event loop of the run, made when it is first asked for."""
@@ -263,14 +281,17 @@ class Stamp:
 class Bench:
     """One op of the job, ready to be run: its config, managers, hooks and resources."""
 
-    __slots__ = ("config", "declared", "hooks", "inputs", "keys", "op", "outputs", "policy")
+    __slots__ = ("config", "declared", "hooks", "inputs", "keys", "op", "outputs", "policy", "timeout")
 
     def __init__(self, place: Workplace, op: WiredOp) -> None:
         job = place.job
         definition = op.definition
         self.op = op
         self.config = place.config.ops.get(op.path)
-        self.policy = place.plan.steps[op.path].retry_policy
+        step = place.plan.steps[op.path]
+        self.policy = step.retry_policy
+        #: seconds after which an attempt is asked to stop
+        self.timeout = place.timeout_of(op.path) if step.demands is not None else None
         hooks = job.hook_defs | op.hooks if op.hooks else job.hook_defs
         self.hooks = sorted(hooks, key=lambda hook: hook.name) if hooks else ()
         #: the resources that the op's code may see

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from treadle import introspect
 from treadle.definitions.executors import ExecutorDefinition
 from treadle.definitions.invoke import Pending
 from treadle.definitions.job import JobDefinition
@@ -26,7 +28,9 @@ from treadle.errors import DagsterExecutionInterruptedError, error_info
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors import streams
 from treadle.executors.capture import FOLDER, key_of
+from treadle.executors.lateness import GRACE, SLACK, is_unheeding, run_here, tell_deaf, tell_late
 from treadle.executors.premises import Premises
+from treadle.halt import Halt
 from treadle.instance import DagsterInstance
 from treadle.payloads import EngineEventData, ErrorSource, StepFailureData
 from treadle.plan.model import Launch
@@ -72,25 +76,34 @@ class InitExecutorContext:
 
         For executors that start in place: it goes on when it is asked for the next event.
         """
-        return run_step(self._place, order)
+        return run_here(self._place, order)
 
 
 class Attempt:
     """An attempt that is under way."""
 
-    __slots__ = ("context", "is_abandoned", "is_async", "is_cancelled", "launch", "output", "part", "steps", "task")
+    __slots__ = (
+        "asked_at", "context", "due", "halt", "is_abandoned", "is_async", "is_told", "launch", "output", "part", "steps",
+    )  # fmt: skip
 
     def __init__(self, launch: Launch, part: Workplace, output: streams.StepOutput) -> None:
         self.launch = launch
         self.part = part
+        assert part.next_halt is not None
+        #: what asks it to stop; here, since that may be before it has begun
+        self.halt: Halt = part.next_halt
+        #: when it may be told of that it has taken too long
+        self.due = math.inf
+        #: when it was found that it is asked to stop
+        self.asked_at: float | None = None
+        #: that it has not ended since was told
+        self.is_told = False
         self.output = output
         self.context = contextvars.copy_context()
         #: the events of the attempt, once it has begun
         self.steps: Any = None
-        #: what is async of it is awaited on a loop that steps share; there, while it waits
+        #: what is async of it is awaited on a loop that steps share
         self.is_async = False
-        self.task: Any = None
-        self.is_cancelled = False
         #: nobody waits for it any more
         self.is_abandoned = False
 
@@ -126,6 +139,8 @@ class Executor:
         self.has_abandoned = False
         self._interrupt: BaseException | None = None
         self._next_look = 0.0
+        #: when something may be to be told of attempts that were asked to stop
+        self._next_reminder = math.inf
 
     # -- what a derived class says
 
@@ -205,6 +220,7 @@ class Executor:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             self._look_around()
+            self._remind()
             if self._heard:
                 return self._heard.popleft()
             is_stopped = self._interrupt is not None
@@ -212,7 +228,7 @@ class Executor:
                 return None
             if self._is_awaited and not is_stopped and self.has_room(0):
                 return None
-            wait = GLANCE
+            wait = max(0.0, min(GLANCE, self._next_reminder - time.monotonic()))
             if deadline is not None:
                 wait = min(wait, deadline - time.monotonic())
                 if wait <= 0:
@@ -258,6 +274,10 @@ class Executor:
 
     def _begin(self, attempt: Attempt) -> None:
         self._running.add(attempt)
+        seconds = attempt.part.timeout_of(attempt.launch.path)
+        if seconds is not None:
+            attempt.due = time.monotonic() + seconds + SLACK
+            self._next_reminder = min(self._next_reminder, attempt.due)
         try:
             self._submit(attempt)
         except BaseException:
@@ -307,8 +327,44 @@ class Executor:
     # -- interrupts
 
     def _cancel(self, attempt: Attempt) -> None:
-        """Cancel what the attempt awaits, if it does."""
-        attempt.is_cancelled = True
+        """Ask an attempt to stop: what it awaits is cancelled, and it sees it when it looks."""
+        key = attempt.launch.step_key
+        attempt.halt.ask(
+            DagsterExecutionInterruptedError(f'Step "{key}" was cancelled, since the run was interrupted.')
+        )
+        self._next_reminder = time.monotonic()
+
+    def _remind(self) -> None:
+        """Tell of attempts that go on although they were asked to stop."""
+        now = time.monotonic()
+        if now < self._next_reminder:
+            return
+        soonest = math.inf
+        for attempt in sorted(self._running, key=lambda each: each.launch.step_key):
+            halt = attempt.halt
+            if halt.is_over:
+                continue  # it only stores what it gave
+            if halt.reason is None:
+                # one that has not begun yet takes its time from then on
+                due = halt.deadline + SLACK if halt.deadline != math.inf else max(attempt.due, now + SLACK)
+                if now < due or not halt.is_asked:
+                    soonest = min(soonest, due)
+                    continue
+            if attempt.asked_at is None:
+                attempt.asked_at = now
+                if halt.is_late and is_unheeding(self.place, attempt.launch, halt):
+                    self._heard.append(tell_late(self.place, attempt.launch, halt))
+            if now < attempt.asked_at + GRACE:
+                soonest = min(soonest, attempt.asked_at + GRACE)
+            elif not attempt.is_told:
+                attempt.is_told = True
+                self._heard.append(tell_deaf(self.place, attempt.launch, halt, self._holder(attempt)))
+        self._next_reminder = soonest
+
+    def _holder(self, attempt: Attempt) -> str | None:
+        """The key of the step that keeps the loop on which this one is awaited from cancelling it; None where there is none."""
+        is_alone = attempt.halt.wake is not None and not attempt.halt.is_heard  # on a loop of its own
+        return attempt.launch.step_key if is_alone else None
 
     def _take_signal(self) -> BaseException | None:
         signals = self.place.signals
@@ -335,15 +391,24 @@ class Executor:
         self._interrupt = error
         for attempt in attempts:
             self._cancel(attempt)
-        on_loop = sorted(attempt.launch.step_key for attempt in attempts if attempt.is_async)
-        on_threads = sorted(attempt.launch.step_key for attempt in attempts if not attempt.is_async)
-        parts = [f"async steps are cancelled: {on_loop}"] if on_loop else []
-        if on_threads:
-            parts.append(f"steps on threads cannot be stopped, and are let finish: {on_threads}")
+        ways: dict[str, list[str]] = {}
+        for attempt in sorted(attempts, key=lambda each: each.launch.step_key):
+            ways.setdefault(self._way_to_end(attempt), []).append(attempt.launch.step_key)
+        parts = [f"{way}: {keys}" for way, keys in sorted(ways.items())]
         if parts:
             message = f"The run is interrupted, and starts no more steps; {'; '.join(parts)}."
             event = run_event(DagsterEventType.ENGINE_EVENT, self._job_name, EngineEventData(), message=message)
             self._heard.append(event)
+
+    def _way_to_end(self, attempt: Attempt) -> str:
+        """How the attempt may end now, in the words of an event."""
+        path = attempt.launch.path
+        if introspect.is_async(self.place.job.wiring.ops[path].definition.compute_fn):
+            return "async steps are cancelled"
+        demands = self.place.plan.steps[path].demands
+        if attempt.halt.has_looked or (demands is not None and demands.is_cooperative):
+            return "steps that look are asked to stop"
+        return "steps on threads cannot be stopped, and are let finish"
 
     def _abandon(self) -> None:
         """Wait no longer for what does not end."""

@@ -107,13 +107,22 @@ class Interruption:
                 return
 
     def _strike(self) -> bool:
-        """True when it has been done, or nobody is there any more; else user code does not run just now."""
+        """True when it has been done, or nobody is there any more; else user code does not run just now, or only awaits."""
         with self._lock:
             if self._is_over:
                 return True
+            error = DagsterExecutionInterruptedError("The run was canceled.")
             if not self._signals.is_open:
-                self._signals.pending = DagsterExecutionInterruptedError("The run was canceled.")
+                self._signals.pending = error
                 return False
+            halt = self._signals.halt
+            if halt is not None:
+                is_first = halt.reason is None
+                halt.ask(error)
+                if halt.wake is not None and is_first:
+                    return False  # its loop cancels what it awaits; where it computes instead, the next look raises
+                if halt.is_heard:
+                    return True
             self._signals.is_open = False
             _raise_in(self._thread, DagsterExecutionInterruptedError)
             return True

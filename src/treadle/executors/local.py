@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.errors import DagsterExecutionInterruptedError
 from treadle.events import DagsterEvent
+from treadle.executors.lateness import run_here
 from treadle.executors.premises import Premises
 from treadle.plan.model import Launch
 
@@ -75,7 +75,7 @@ class InProcessExecutor:
             if self._current is None:
                 if self._is_interrupted(timeout if not self._orders else None) or not self._orders:
                     return None
-                self._current = run_step(self.place, self._orders.popleft())
+                self._current = run_here(self.place, self._orders.popleft())
             event = next(self._current, None)
             if event is not None:
                 return event

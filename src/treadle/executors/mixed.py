@@ -15,19 +15,18 @@ from copy import copy
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from treadle.definitions.demands import NEAR
 from treadle.definitions.executors import Execution
-from treadle.engine.step import run_step
 from treadle.engine.workplace import Stamp, Workplace
 from treadle.events import DagsterEvent
 from treadle.executors.beside import InitExecutorContext
 from treadle.executors.crew import Server
+from treadle.executors.lateness import run_here
 from treadle.executors.multiprocess import MultiprocessExecutor
 from treadle.executors.threads import ThreadedExecutor
 from treadle.names import split_step_key
 from treadle.plan.model import Launch
 
-#: where ops run that are in the run's own process
-NEAR = frozenset(("inline", "thread", "async"))
 FAR = frozenset(("process", "fresh_process"))
 #: steps that only wait need few cores
 _THREADS = 32
@@ -68,8 +67,14 @@ class _Near(ThreadedExecutor):
         if self._interrupt is None:
             self._stop(error, list(self._running))
 
+    @property
+    def patience(self) -> float:
+        """Seconds until something is to be told though nobody says anything."""
+        return max(0.0, self._next_reminder - time.monotonic())
+
     def take(self) -> DagsterEvent | None:
         """An event that is there already."""
+        self._remind()
         while not self._heard:
             try:
                 event = self._take(*self._told.get_nowait())
@@ -199,10 +204,11 @@ class MixedExecutor:
             left = _LONG if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return None
+            wait = min(left, self._near.patience)
             if self._far.is_idle and is_stopped:
-                event = self._near.next_event(min(left, 1.0))
+                event = self._near.next_event(min(wait, 1.0))
             else:
-                event = self._far.next_event(left)
+                event = self._far.next_event(wait)
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(4096)
             if event is not None:
@@ -220,7 +226,7 @@ class MixedExecutor:
         """The next event of the step on this thread, or of the one that waits for it."""
         if self._current is None and self._inline and self.interrupt is None:
             near = self._near.place
-            self._current = run_step(near, self._inline.popleft())
+            self._current = run_here(near, self._inline.popleft())
             next(self._current)  # that it begins is in the log already
         if self._current is None:
             return None

@@ -33,8 +33,9 @@ from treadle.errors import (
 from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand, Server, describe_exit
-from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_long, took_too_much
+from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_much
 from treadle.executors.wire import Broken, Done, Event, Order, Said, Stop, from_wire
+from treadle.halt import took_too_long
 from treadle.outcomes import Demands
 from treadle.payloads import ErrorSource, StepFailureData
 from treadle.plan.model import Launch

@@ -21,7 +21,6 @@ from treadle.errors import (
     DagsterUnmetExecutorRequirementsError,
     SerializableErrorInfo,
     StepMemoryError,
-    StepTimeoutError,
 )
 from treadle.events import DagsterEvent, DagsterEventType, run_event
 from treadle.executors import requirements
@@ -154,14 +153,6 @@ def check_requirements(job: JobDefinition, run: DagsterRun, instance: DagsterIns
         "or run it in one: {'execution': {'config': {'in_process': {}}}}",
     )
     requirements.check(list(ExecutorRequirement), words, job, run, instance)
-
-
-def took_too_long(run_id: str, step_key: str, seconds: float | None) -> StepTimeoutError:
-    """Of a step that was ended for its op's timeout."""
-    return StepTimeoutError(
-        f"Step {step_key} has taken longer than its op's timeout of {seconds:g} s, and was ended. Give it more time, or see what it "
-        f"waits for: treadle logs {run_id} {step_key}."
-    )
 
 
 def took_too_much(step_key: str, memory: int, limit: int) -> StepMemoryError:

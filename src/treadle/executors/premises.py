@@ -46,12 +46,7 @@ class Premises:
             self.place.describe(),
             message=f"Executing steps {self._where} (pid: {pid})",
         )
-        unbounded = self.place.unbounded_steps
-        if unbounded:
-            text = (
-                f"The timeout or memory_limit of {unbounded} is not kept: a step in this process cannot be ended. Run the job with "
-                f"the multiprocess executor to have it kept."
-            )
+        for text in self._unkept():
             warnings.warn(text, TreadleExecutorWarning, stacklevel=2)
             yield run_event(_T.ENGINE_EVENT, self._job_name, EngineEventData(), message=text)
         if keys:
@@ -60,6 +55,21 @@ class Premises:
             except Exception as error:
                 raise RunEnd(error) from error
         yield run_event(_T.LOGS_CAPTURED, self._job_name, ComputeLogsCaptureData(self.place.facts.run.run_id, keys))
+
+    def _unkept(self) -> Iterator[str]:
+        """What is to be told of limits that do not hold here."""
+        endless, heavy = self.place.unbounded_steps
+        elsewhere = "Run the job with the multiprocess executor to have it kept"
+        if endless:
+            yield (
+                f"The timeout of {endless} is not kept: a step in this process cannot be ended, only asked to. {elsewhere}, or let "
+                f"the op look whether it is to stop, with context.check_cancelled(), and say so: @op(cooperative=True)."
+            )
+        if heavy:
+            yield (
+                f"The memory_limit of {heavy} is not kept: the memory of this process is that of all its steps, and nobody can tell "
+                f"whose. {elsewhere}."
+            )
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
         """Give the signals back, and close what was opened. An aborted run says nothing of its steps' end."""

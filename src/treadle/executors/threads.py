@@ -12,7 +12,6 @@ from functools import partial
 
 from treadle import introspect
 from treadle.definitions.invoke import PARKED, Pending
-from treadle.errors import DagsterExecutionInterruptedError
 from treadle.events import DagsterEvent
 from treadle.executors.beside import Attempt, Executor, InitExecutorContext
 from treadle.executors.pool import LoopThread, Pool
@@ -90,24 +89,16 @@ class ThreadedExecutor(Executor):
 
     def _await(self, attempt: Attempt, pending: Pending) -> None:
         assert self._loop is not None
-        attempt.task = task = self._loop.loop.create_task(pending.wait())
+        task = self._loop.loop.create_task(pending.wait(), name=attempt.launch.step_key)
         task.add_done_callback(partial(self._go_on, attempt, pending))
-        if attempt.is_cancelled:
-            task.cancel()
 
     def _go_on(self, attempt: Attempt, pending: Pending, task: asyncio.Task[None]) -> None:
-        attempt.task = None
-        if task.cancelled():  # before it began
+        if task.cancelled():  # before it began, by an op that cancels all that there is
             pending.drop(asyncio.CancelledError())
-        if attempt.is_cancelled and isinstance(pending.error, asyncio.CancelledError):
-            error = DagsterExecutionInterruptedError(
-                f'Step "{attempt.launch.step_key}" was cancelled, since the run was interrupted.'
-            )
-            error.__cause__ = pending.error
-            pending.error = error
         self._submit(attempt)
 
-    def _cancel(self, attempt: Attempt) -> None:
-        attempt.is_cancelled = True
-        if self._loop is not None:
-            self._loop.call(lambda: attempt.task is not None and attempt.task.cancel())
+    def _holder(self, attempt: Attempt) -> str | None:
+        if self._loop is None or not attempt.is_async or attempt.halt.is_heard:
+            return super()._holder(attempt)
+        task = asyncio.current_task(self._loop.loop)
+        return task.get_name() if task is not None else "(unknown)"

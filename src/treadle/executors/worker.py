@@ -101,6 +101,7 @@ class Shop:
 
             folder, belongs, bound = self.assignment.shelf
             place.shelf = Shelf(Path(folder), Path(belongs), bound)
+        place.keeps_timeouts = False  # whoever has started this process ends the step
         return place
 
 

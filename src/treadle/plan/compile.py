@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from treadle.definitions.demands import ISOLATION_TAG, check_isolation
+from treadle.definitions.demands import COOPERATIVE_TAG, ISOLATION_TAG, check_isolation, read_cooperation
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.tags import priority_of
 from treadle.definitions.wiring import Wire, WiredInput, WiredOp
@@ -43,13 +43,16 @@ def _make_step(op: WiredOp, job_policy: RetryPolicy | None) -> Step:
 
 
 def _demands_of(op: WiredOp) -> Demands | None:
-    """What the op asks for, where it runs by the tag of its node, if that has one."""
+    """What the op asks for; where it runs, and whether it looks if it is to stop, by the tags of its node, if that has some."""
     asked: Demands | None = op.definition.demands
-    tag = op.tags.get(ISOLATION_TAG)
-    if tag is None:
-        return asked
-    check_isolation(tag, f'Tag {ISOLATION_TAG} of op "{op.path}"')
-    return msgspec.structs.replace(asked or Demands(), isolation=tag)
+    place, cooperation = op.tags.get(ISOLATION_TAG), op.tags.get(COOPERATIVE_TAG)
+    if place is not None:
+        check_isolation(place, f'Tag {ISOLATION_TAG} of op "{op.path}"')
+        asked = msgspec.structs.replace(asked or Demands(), isolation=place)
+    if cooperation is not None:
+        is_cooperative = read_cooperation(cooperation, f'Tag {COOPERATIVE_TAG} of op "{op.path}"')
+        asked = msgspec.structs.replace(asked or Demands(), is_cooperative=is_cooperative)
+    return asked
 
 
 def _make_source(wired: WiredInput) -> Source | None:

@@ -10,6 +10,8 @@ import contextlib
 import itertools
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,11 @@ from treadle.instance import DagsterInstance
 from treadle.job_results import JobExecutionResult
 from treadle.lineage import ReexecutionOptions
 from treadle.recipes import build_reconstructable_job
-from treadle.testing.executor_jobs import EXECUTORS, Traces
+from treadle.resumption import resume_run
+from treadle.runs import make_run_id
+from treadle.testing import executor_program
+from treadle.testing.executor_jobs import EXECUTORS
+from treadle.testing.traces import Traces
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -74,8 +80,8 @@ class Ran:
         entries = self.instance.all_logs(self.result.run_id)
         return [(entry.step_key, entry.user_message) for entry in entries if entry.dagster_event is None]
 
-    def output(self, step_key: str) -> tuple[str, str]:
-        """What the last attempt at a step has written to stdout and stderr."""
+    def output(self, step_key: str, attempt: int = -1) -> tuple[str, str]:
+        """What an attempt at a step, counted from 0, has written to stdout and stderr; by default the last."""
         folder = Path(self.instance.storage_directory(), self.result.run_id, FOLDER)
         own = [
             event.logs_captured_data.file_key
@@ -83,11 +89,9 @@ class Ran:
             if event.event_type.name == "LOGS_CAPTURED" and event.logs_captured_data.step_keys == [step_key]
         ]
         own = [key for key in own if key != self.result.run_id]
-        attempt = sum(each in ("STEP_START", "STEP_RESTARTED") for each in self.of(step_key))
-        out, err = (
-            path.read_text() if path.exists() else ""
-            for path in files_of(folder, own[-1] if own else key_of(step_key, attempt))
-        )
+        count = sum(each in ("STEP_START", "STEP_RESTARTED") for each in self.of(step_key))
+        keys = own or [key_of(step_key, number + 1) for number in range(count)]
+        out, err = (path.read_text() if path.exists() else "" for path in files_of(folder, keys[attempt]))
         return out, err
 
 
@@ -116,6 +120,12 @@ class ExecutorContract:
 
     #: whether it looks, while steps run, if the run is canceled
     heeds_cancel: bool = True
+
+    #: whether steps that look, or await, are held to the timeouts of their ops
+    keeps_timeouts: bool = True
+
+    #: whether a run goes on after its process was killed; the executor has to be one that cloudpickle can take there
+    can_resume: bool = True
 
     def make_executor(self, max_concurrent: int) -> ExecutorDefinition:
         """The executor, configured to run so many steps at once; where it runs one at a time, any."""
@@ -294,27 +304,79 @@ class ExecutorContract:
             assert ran.result.is_node_success("fine"), ran.told
             assert ran.result.is_node_untouched("after"), ran.told
 
+    # -- how it is ended
+
+    def test_step_that_takes_too_long_fails_for_that_and_others_go_on(self, tmp_path: Path) -> None:
+        if not self.keeps_timeouts:
+            return
+        with self.running(tmp_path, "limits") as ran:
+            expect(ran.result.get_failed_step_keys(), {"slow", "slow_async"})
+            for key in ("slow", "slow_async"):
+                expect(ran.of(key), ["STEP_START", "STEP_FAILURE"])
+                expect(ran.error(key).cls_name, "StepTimeoutError")
+                expect(ran.of(f"after_{key}"), [])
+            again = ["STEP_START", "STEP_UP_FOR_RETRY", "STEP_RESTARTED"]
+            expect(ran.of("slow_once"), [*again, "STEP_OUTPUT", "HANDLED_OUTPUT", "STEP_SUCCESS"])
+            expect(ran.result.output_for_node("after_slow_once"), 1)
+            expect(ran.result.output_for_node("after_quick"), 1)
+            expect(sorted(ran.traces.lines("ended")), ["slow", "slow_async"])
+
     def test_canceled_run_starts_nothing_more_closes_what_is_open_and_ends_canceled(self, tmp_path: Path) -> None:
+        self._cancel(tmp_path, "long")
+
+    def test_async_step_of_a_canceled_run_cleans_up_before_what_it_uses_is_closed(self, tmp_path: Path) -> None:
+        self._cancel(tmp_path, "long_async")
+
+    def _cancel(self, folder: Path, name: str) -> None:
         if not self.heeds_cancel:
             return
-        traces = Traces(tmp_path)
+        traces = Traces(folder)
 
         def cancel() -> None:
             traces.wait_for("begun")
-            with DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+            with DagsterInstance.local_temp(str(folder / "home")) as instance:
                 (run,) = instance.get_runs()
                 instance.report_run_canceling(run)
 
         canceler = threading.Thread(target=cancel)
         canceler.start()
         try:
-            with self.running(tmp_path, "long") as ran:
+            with self.running(folder, name) as ran:
                 expect(ran.told[-1], (None, "RUN_CANCELED"))
+                expect(ran.of("work"), ["STEP_START", "STEP_FAILURE"])
+                expect(ran.error("work").cls_name, "DagsterExecutionInterruptedError")
                 expect(ran.of("after"), [])
                 expect(traces.lines("after"), [])
-                expect(traces.lines("shared"), ["open", "close"])
+                expect(traces.lines("shared"), ["open", "clean up", "close"])
         finally:
             canceler.join()
+
+    def test_run_whose_process_is_killed_goes_on_and_repeats_no_step_that_had_succeeded(self, tmp_path: Path) -> None:
+        if not self.can_resume:
+            return
+        traces, run_id = Traces(tmp_path), make_run_id()
+        recipe = self.recipe("story", tmp_path, 2)
+        options = {"run_config": QUIET, "run_id": run_id}
+        child = executor_program.start(
+            tmp_path / "program", tmp_path / "home", recipe, next(reversed(EXECUTORS)), options
+        )
+        with DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+            try:
+                _wait_for_begin(instance, run_id, traces, child)
+            finally:
+                child.kill()
+                child.communicate()
+            before = [entry.dagster_event for entry in instance.all_logs(run_id)]
+            with resume_run(run_id, instance=instance) as result:
+                ran = Ran(instance, result, traces)
+                self.check_log(ran)
+                expect(list(ran.events)[: len(before)], before)
+                expect(result.output_for_node("end"), 32)
+                again = ["STEP_START", "STEP_UP_FOR_RETRY", "STEP_RESTARTED", "STEP_SUCCESS"]
+                expect([each for each in ran.of("hang") if each in again], again)
+                expect([name for _, name in ran.told if name.startswith("RUN_")], ["RUN_START", "RUN_SUCCESS"])
+        branches = {f"branch[n_{number}]": 1 for number in range(3)}
+        expect(Counter(traces.lines("story")), Counter({"spread": 1, **branches, "add": 1, "hang": 2, "end": 1}))
 
     # -- what steps say, and what they share
 
@@ -342,6 +404,14 @@ class ExecutorContract:
                 lines = "".join(f"say_{number} {each}\n" for each in range(50))
                 expect(ran.output(f"say_{number}"), (lines, lines))
 
+    def test_what_an_attempt_prints_is_kept_though_it_fails(self, tmp_path: Path) -> None:
+        if not self.keeps_output:
+            return
+        with self.running(tmp_path, "muttering") as ran:
+            expect(ran.output("mutter", 0), ("attempt 1\n", "in vain\n"))
+            expect(ran.output("mutter", 1), ("attempt 2\n", "in vain\n"))
+            expect(ran.output("whisper"), ("before\nafter\n", ""))
+
     def test_resources_are_open_while_steps_use_them_and_closed_whatever_happens(self, tmp_path: Path) -> None:
         with self.running(tmp_path, "sharing") as ran:
             expect(ran.result.get_failed_step_keys(), {"misuse"})
@@ -363,6 +433,21 @@ class ExecutorContract:
 def expect(got: object, wanted: object) -> None:
     """Pytest tells both sides of an assertion in a test's own module alone."""
     assert got == wanted, f"expected {wanted!r}, got {got!r}"
+
+
+def _wait_for_begin(instance: DagsterInstance, run_id: str, traces: Traces, child: Any) -> None:
+    """Wait until the step is at work that never comes back, and the log on disk says so."""
+    end = time.monotonic() + 60
+    wanted = ("hang", "STEP_START")
+    while not traces.lines("begun") or wanted not in _told_of(instance, run_id):
+        assert child.poll() is None, f"the run has ended by itself: {child.stderr.read()}"
+        assert time.monotonic() < end, f"the run has not come to its last step but one: {_told_of(instance, run_id)}"
+        time.sleep(0.01)
+
+
+def _told_of(instance: DagsterInstance, run_id: str) -> list[tuple[str | None, str]]:
+    events = [entry.dagster_event for entry in instance.all_logs(run_id)]
+    return [(event.step_key, event.event_type.name) for event in events if event is not None]
 
 
 def _is_cancel(event: DagsterEvent) -> bool:

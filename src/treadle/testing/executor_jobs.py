@@ -22,6 +22,7 @@ from treadle.definitions.op import op
 from treadle.definitions.ports import DynamicOut, In, Out
 from treadle.definitions.resources import resource
 from treadle.outcomes import AssetMaterialization, DynamicOutput, Output, RetryPolicy, RetryRequested
+from treadle.testing.traces import Traces
 from treadle.types import Nothing
 
 #: what jobs run on in the process that drives the run; elsewhere nobody asks
@@ -34,29 +35,8 @@ def make_job(name: str, folder: str, token: str) -> JobDefinition:
     return job.with_executor_def(EXECUTORS[token]) if token in EXECUTORS else job
 
 
-class Traces:
-    """What steps tell each other, and the tests, by files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def leave(self, name: str, text: str = "") -> None:
-        """Add a line to the file of this name; lines of several processes do not mix."""
-        with Path(self.folder, name).open("ab", buffering=0) as file:
-            file.write(f"{text}\n".encode())
-
-    def lines(self, name: str) -> list[str]:
-        """What was left there."""
-        path = Path(self.folder, name)
-        return path.read_text().splitlines() if path.exists() else []
-
-    def wait_for(self, name: str, seconds: float = 20) -> None:
-        """Wait until another step has left something."""
-        end = time.monotonic() + seconds
-        while not self.lines(name):
-            if time.monotonic() > end:
-                raise TimeoutError(f"nobody has left {name} in {seconds:g} s")
-            time.sleep(0.005)
+#: seconds that steps take which are to be ended sooner
+LONG = 20.0
 
 
 # -- values and their order
@@ -370,17 +350,90 @@ def crashes(traces: Traces) -> JobDefinition:
     return all_of_it.to_job(name="crashes")
 
 
-def long(traces: Traces) -> JobDefinition:
-    """A step that is at work when the run is canceled, one that would come after it, and a resource."""
+# -- how it is ended
 
-    @op(required_resource_keys={"shared"})
-    def work() -> int:
-        traces.leave("begun")
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
-            time.sleep(0.01)
+
+def limits(traces: Traces) -> JobDefinition:
+    """Steps that take longer than their ops allow, of both kinds, one of them only at first; and one that does not."""
+
+    @op(timeout=0.3, cooperative=True)
+    def slow(context: Any) -> int:
+        try:
+            _work(context)
+        finally:
+            traces.leave("ended", "slow")
         return 1
 
+    @op(timeout=0.3)
+    async def slow_async() -> int:
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            traces.leave("ended", "slow_async")
+        return 1
+
+    @op(timeout=0.7, cooperative=True, retry_policy=RetryPolicy(max_retries=1))
+    def slow_once(context: Any) -> int:
+        if context.retry_number == 0:
+            _work(context)
+        return 1
+
+    @op(timeout=60, cooperative=True)
+    def quick() -> int:
+        return 1
+
+    @op
+    def after(x: int) -> int:
+        return x
+
+    @graph
+    def all_of_it() -> None:
+        for each in (slow, slow_async, slow_once, quick):
+            after.alias(f"after_{each.name}")(each())
+
+    return all_of_it.to_job(name="limits")
+
+
+def _work(context: Any) -> None:
+    """Take long, and look whether that is still wanted."""
+    end = time.monotonic() + LONG
+    while time.monotonic() < end:
+        context.check_cancelled()
+        time.sleep(0.005)
+
+
+def long(traces: Traces) -> JobDefinition:
+    """A step that is at work, and looks, when the run is canceled; one that would come after it, and a resource."""
+
+    @op(required_resource_keys={"shared"})
+    def work(context: Any) -> int:
+        traces.leave("begun")
+        try:
+            _work(context)
+        finally:
+            traces.leave("shared", "clean up")
+        return 1
+
+    return _before_another(traces, work)
+
+
+def long_async(traces: Traces) -> JobDefinition:
+    """The same with a step that awaits, also while it cleans up."""
+
+    @op(required_resource_keys={"shared"})
+    async def work() -> int:
+        traces.leave("begun")
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            await asyncio.sleep(0.01)
+            traces.leave("shared", "clean up")
+        return 1
+
+    return _before_another(traces, work)
+
+
+def _before_another(traces: Traces, work: Any) -> JobDefinition:
     @op
     def after(x: int) -> None:
         traces.leave("after")
@@ -390,6 +443,45 @@ def long(traces: Traces) -> JobDefinition:
         after(work())
 
     return all_of_it.to_job(name="long", resource_defs={"shared": _shared(traces)})
+
+
+def story(traces: Traces) -> JobDefinition:
+    """Steps that each leave a trace when they run, one of which never comes back at its first attempt."""
+
+    @op(out=DynamicOut())
+    def spread(context: Any) -> Iterator[DynamicOutput[int]]:
+        traces.leave("story", context.step_key)
+        for number in range(3):
+            yield DynamicOutput(number, f"n_{number}")
+
+    @op
+    def branch(context: Any, x: int) -> int:
+        traces.leave("story", context.step_key)
+        return 10 * x
+
+    @op
+    def add(context: Any, xs: list[int]) -> int:
+        traces.leave("story", context.step_key)
+        return sum(xs)
+
+    @op
+    def hang(context: Any, x: int) -> int:
+        traces.leave("story", context.step_key)
+        if context.retry_number == 0:
+            traces.leave("begun")
+            _work(context)
+        return x + 1
+
+    @op
+    def end(context: Any, x: int) -> int:
+        traces.leave("story", context.step_key)
+        return x + 1
+
+    @graph
+    def all_of_it() -> None:
+        end(hang(add(spread().map(branch).collect())))
+
+    return all_of_it.to_job(name="story")
 
 
 # -- what steps say, and what they share
@@ -415,6 +507,29 @@ def saying(traces: Traces) -> JobDefinition:
             say.alias(f"say_{number}")()
 
     return all_of_it.to_job(name="saying")
+
+
+def muttering(traces: Traces) -> JobDefinition:
+    """A step that prints and fails, twice; and one that prints and is fine."""
+
+    @op(retry_policy=RetryPolicy(max_retries=1))
+    def mutter(context: Any) -> None:
+        print(f"attempt {context.retry_number + 1}")  # noqa: T201 - it is what is looked for
+        print("in vain", file=sys.stderr)  # noqa: T201
+        raise LookupError("after all that")
+
+    @op
+    async def whisper() -> None:
+        print("before")  # noqa: T201
+        await asyncio.sleep(0.01)
+        print("after")  # noqa: T201
+
+    @graph
+    def all_of_it() -> None:
+        mutter()
+        whisper()
+
+    return all_of_it.to_job(name="muttering")
 
 
 def _shared(traces: Traces) -> Any:
