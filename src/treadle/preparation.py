@@ -178,10 +178,10 @@ class JobRun:
         server = start_ahead(setup.execution, setup.run, setup.plan)
         try:
             setup = setup._replace(run=record_run(setup, instance))
-            if instance.is_persistent and find_shelves():
+            if instance.is_persistent and find_shelves(storage := Path(instance.storage_directory())):
                 from treadle.executors.custodian import clear_dead
 
-                clear_dead(Path(instance.storage_directory()))
+                clear_dead(storage)
             writer = instance.open_writer(setup.run.run_id)
             try:
                 return cls(setup, instance, conduct, writer, server=server)

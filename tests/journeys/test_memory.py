@@ -283,21 +283,6 @@ def test_next_run_of_the_home_clears_up_where_nobody_was_left_to_do_so(
     check_result(run(home, "in_workers"), home)
 
 
-@pytest.mark.usefixtures("killed_with_all_its_own")
-def test_run_of_another_home_clears_up_too_where_the_first_one_is_there(home: Path) -> None:
-    def run_elsewhere() -> None:
-        with DagsterInstance.from_config(str(home.parent / "other")) as instance:
-            execute_job(ReconstructableJob.for_file(str(PROGRAM), "one_by_one"), instance, QUIET)
-
-    home.rename(home.parent / "away")  # as for a container that does not see it
-    run_elsewhere()
-    (home.parent / "away").rename(home)
-    assert left(home) != []
-    run_elsewhere()
-    assert left(home) == []
-    check_result(run(home, "in_workers"), home)
-
-
 def test_values_that_went_with_the_machine_are_told_when_the_run_is_resumed(
     home: Path, killed_with_all_its_own: str
 ) -> None:

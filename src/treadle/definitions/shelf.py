@@ -188,15 +188,14 @@ def make_shelf(storage: Path, run_id: str, bound: int | None) -> Shelf:
     return Shelf(folder, belongs, bound)
 
 
-def find_shelves(storage: Path | None = None) -> list[Shelf]:
-    """The places of all runs of this user, or of those whose values belong below a storage folder."""
+def find_shelves(storage: Path) -> list[Shelf]:
+    """The places of all runs whose values belong below a storage folder."""
     try:
         names = [each.name for each in of_user().iterdir()]
     except OSError:
         return []
-    wanted = name_of(storage, "") if storage is not None else ""
-    found = [read_shelf(of_user() / name) for name in names if name.endswith(wanted) and not name.endswith(".new")]
-    return [each for each in found if each is not None]
+    wanted = name_of(storage, "")
+    return [each for name in names if name.endswith(wanted) and (each := read_shelf(of_user() / name)) is not None]
 
 
 def read_shelf(folder: Path) -> Shelf | None:

@@ -149,13 +149,8 @@ def rescue(shelf: Shelf, *, patience: float = 0.0) -> bool:
 
 
 def clear_dead(storage: Path) -> int:
-    """Rescue the values of all runs of this user that have died; gives how many runs.
-
-    Those of another home only where that is there: what is not may be another container's, which shares this memory.
-    """
-    own = name_of(storage, "")
-    shelves = [each for each in find_shelves() if each.folder.name.endswith(own) or each.belongs.is_dir()]
-    return sum(rescue(shelf) for shelf in shelves)
+    """Rescue the values of all runs of a home that have died; gives how many runs."""
+    return sum(rescue(shelf) for shelf in find_shelves(storage))
 
 
 def rescue_run(storage: Path, run_id: str) -> None:
