@@ -419,9 +419,8 @@ class Attempt:
     ) -> Iterator[DagsterEvent]:
         handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
         shelf = self.place.shelf_for(self.bench.op.path, port.name)
-        context = self.place.output_context(
-            handle, self.context.log, output_metadata=metadata, step_context=self.context, shelf=shelf
-        )
+        more: Any = {"output_metadata": metadata, "step_context": self.context, "shelf": shelf}
+        context = self.place.output_context(handle, self.context.log, **more)
         self._enter(
             lambda error: DagsterExecutionHandleOutputError(
                 f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":',
