@@ -87,6 +87,8 @@ def main() -> None:
     row("20 sleeps of 0.5 s, 8 at once, the steps alone / ideal", steps, 1.5, "s", "1.03")
     row("to the op's first statement / fork server's start", best("first_body"), best("bare_start"), budget="1.5")
     row("200 MB through 5 ops / 4 bare .npy files", best("hand_over"), best("bare_arrays"), "s", "1.5")
+    changed = best("hand_over", "changed"), best("bare_arrays", "changed")
+    row("200 MB through 5 ops, each a new array / 4 bare .npy files", *changed, "s", "1.5")
     wide = 1000 if options.quick else 10_000
     row(f"a branch of {wide:,}, 4 workers / of 100", best("branches", str(wide)), best("branches", "100"), budget="1")
     print("## Steps in processes\n")

@@ -22,6 +22,8 @@ KEYS = [
     "retention.max_step_log",
     "lease.duration",
     "artifacts.dir",
+    "artifacts.hand_over",
+    "artifacts.memory_limit",
 ]
 
 
@@ -98,6 +100,7 @@ def test_without_a_word_everything_has_its_default(tmp_path: Path) -> None:
     assert (found.durability, found.max_age, found.max_runs) == ("normal", None, None)
     assert (found.max_step_log, found.lease_duration, found.artifacts_dir) == (10_000_000, 15.0, None)
     assert (found.database_folder, found.slots) == (tmp_path, {})
+    assert (found.hand_over, found.memory_limit) == ("disk", None)
     assert found.origin_of("durability") == "default"
     with pytest.raises(SettingsError, match='no setting "durabilty". Did you mean "durability"'):
         found.origin_of("durabilty")
@@ -193,6 +196,16 @@ def test_settings_of_the_other_program_are_told_as_unused_and_its_folder_is_take
         ("artifacts.dir = '/data/$NOWHERE_AT_ALL'", r"\$NOWHERE_AT_ALL is not set in the environment"),
         ("artifacts.dir = 's3://$NOWHERE_AT_ALL/x'", r"or a URL, and \$NOWHERE_AT_ALL is not set in the environment"),
         ('artifacts.dir = "a\\u0000b"', "artifacts.dir: expected the path of a folder"),
+        ("artifacts.hand_over = 'ram'", 'artifacts.hand_over: expected "disk" or "memory", got \'ram\''),
+        ("artifacts.memory_limit = 'half'", "artifacts.memory_limit: expected a size"),
+        (
+            "artifacts.hand_over = 'memory'\ndurability = 'full'",
+            'artifacts.hand_over: "memory" goes with a loss of power, and durability is "full" .*treadle.toml line 3',
+        ),
+        (
+            "artifacts.hand_over = 'memory'\nartifacts.dir = 's3://bucket/x'",
+            'artifacts.hand_over: "memory" is for values that go to a folder in the end, and artifacts.dir is a URL',
+        ),
         ("home = '/x'", "The home is named by TREADLE_HOME, or by home in .tool.treadle. of pyproject.toml"),
     ],
 )

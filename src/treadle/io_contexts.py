@@ -132,6 +132,11 @@ class OutputContext(_IOContext):
         """Key of the branch, of a dynamic output."""
         return self._given.get("mapping_key")
 
+    @property
+    def _shelf(self) -> Any:
+        """The place in memory where Treadle's own IO manager may keep the value, if there is one."""
+        return self._given.get("shelf")
+
     def get_identifier(self) -> list[str]:
         """What names this value: run id, step key, output name, and the mapping key of a dynamic output.
 

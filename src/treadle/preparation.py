@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,13 +18,14 @@ from treadle import later, lineage
 from treadle.checks import check_optional
 from treadle.contexts import InitLoggerContext, RunFacts
 from treadle.definitions import run_config as run_config_module
-from treadle.definitions.executors import CHOICE, IN_PROCESS, NAMED, Execution, read_execution
+from treadle.definitions.executors import CHOICE, DASK, IN_PROCESS, NAMED, Execution, read_execution
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.loggers import default_loggers
 from treadle.definitions.ports import DEFAULT_IO_MANAGER_KEY
 from treadle.definitions.repositories import RepositoryDefinition
 from treadle.definitions.run_config import ResolvedConfig
+from treadle.definitions.shelf import find_shelves
 from treadle.definitions.tags import read_tags
 from treadle.engine.claims import Claims
 from treadle.engine.driver import Driver
@@ -162,6 +164,12 @@ class JobRun:
             self.driver.claims = Claims(shared, setup.plan, writer, log)
         self.driver.cancels_at_interrupt = conduct.cancels_at_interrupt
         self.place.announce = self.driver.hear
+        # in process values are kept as they are, and on a cluster the memory is another machine's
+        is_apart = not conduct.captures and execution.engine != DASK
+        if is_apart and instance.is_persistent and instance.settings.hand_over == "memory":
+            from treadle.executors.custodian import MemoryCustodian
+
+            self.driver.custodian = MemoryCustodian(self.place, machine)
         if execution.engine == IN_PROCESS:
             self.place.signals.ends_at_second = conduct.cancels_at_interrupt
         if execution.engine == IN_PROCESS or executor.starts_in_place:
@@ -183,6 +191,10 @@ class JobRun:
         server = start_ahead(setup.execution, setup.run, setup.plan)
         try:
             setup = setup._replace(run=record_run(setup, instance))
+            if instance.is_persistent and find_shelves(storage := Path(instance.storage_directory())):
+                from treadle.executors.custodian import clear_dead
+
+                clear_dead(storage)
             writer = instance.open_writer(setup.run.run_id)
             try:
                 return cls(setup, instance, conduct, writer, server=server)

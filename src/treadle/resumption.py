@@ -6,7 +6,7 @@ with the one that the run began with. What is run after that is the machine's bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from treadle.definitions.artifacts import sweep
 from treadle.definitions.io_managers import mem_io_manager
 from treadle.definitions.job import JobDefinition
 from treadle.definitions.run_config import ResolvedConfig
+from treadle.engine.holdings import Holdings, is_in_memory
 from treadle.engine.machine import Machine
 from treadle.engine.stored import StoredValues
 from treadle.errors import (
@@ -25,9 +26,11 @@ from treadle.errors import (
     ParameterCheckError,
 )
 from treadle.events import DagsterEvent
+from treadle.executors.custodian import path_of, rescue_run
 from treadle.instance import DagsterInstance
 from treadle.introspect import MISSING
 from treadle.job_results import JobExecutionResult
+from treadle.names import split_step_key
 from treadle.plan.compile import compile_plan
 from treadle.plan.model import Past
 from treadle.plan.past import fold
@@ -141,6 +144,7 @@ def prepare(
     writer = instance.open_writer(run_id)
     try:
         run = _find(instance, run_id)  # whoever had it may have ended it meanwhile
+        rescue_run(Path(instance.storage_directory()), run_id)
         setup = _set_up(run, instance, job, input_values or {}, force)
         before = instance.store.read_events(run_id)
         if force:
@@ -148,6 +152,7 @@ def prepare(
         else:
             resumed = before
         _check_values(setup, resumed)
+        _check_memory(setup, resumed, Path(instance.storage_directory(), run_id))
         _clear_up(Path(instance.storage_directory(), run_id))
         return Resumption(JobRun(setup, instance, conduct, writer, resumed), before)
     except BaseException:
@@ -259,3 +264,31 @@ def _check_values(setup: Setup, before: Sequence[DagsterEvent]) -> None:
                 f"for runs that can be resumed use execute_job or `treadle run`, or give the job an io_manager that stores "
                 f"values, such as fs_io_manager."
             )
+
+
+def _check_memory(setup: Setup, before: Sequence[DagsterEvent], folder: Path) -> None:
+    """Refuse to go on where a step needs a value that was handed over in memory, and the memory is gone. By now what was there
+    is on disk, in the run's folder.
+    """
+    if not any(is_in_memory(event) for event in before):
+        return
+    machine = Machine(setup.plan, past=setup.past)
+    holdings = Holdings(machine)
+
+    def told() -> Iterator[DagsterEvent]:
+        for event in before:
+            yield event
+            holdings.follow(event)  # the machine has seen it by now
+
+    machine.recall(told())
+    lost = {(split_step_key(h.step_key)[0], h.output_name): h for h in holdings.held if not path_of(folder, h).exists()}
+    for key in machine.to_do if lost else ():
+        for source in machine.tracks[key].step.upstream:
+            handle = lost.get((source.path, source.output))
+            if handle is not None:
+                raise DagsterInvariantViolationError(
+                    f'The run {setup.run.run_id} cannot go on: step "{key}" needs output "{handle.output_name}" of '
+                    f'"{handle.step_key}", which was handed over in memory (artifacts.hand_over) and went with it: the machine or '
+                    f"container was started anew, or this is another one. Execute the job anew, or that step with what is above and below it: "
+                    f'ReexecutionOptions({setup.run.run_id!r}, step_selection=["*{source.path}*"]).'
+                )

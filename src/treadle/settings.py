@@ -56,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True):
     artifacts_dir: Path | str | None = None
     #: slots that all runs of the home share: how many there are of each name
     slots: Mapping[str, int] = {}
+    #: where values go that later steps of a run take: `disk`, or `memory` as far as they fit
+    hand_over: str = "disk"
+    #: bytes that the values of one run may take there; None for half of what is free
+    memory_limit: int | None = None
     #: where the database is
     database_folder: Path = Path()
     origins: Mapping[str, str] = {}
@@ -219,6 +223,12 @@ def _read_durability(value: Any) -> str:
     return value
 
 
+def _read_hand_over(value: Any) -> str:
+    if not isinstance(value, str) or value not in ("disk", "memory"):
+        raise ValueError('"disk" or "memory"')
+    return value
+
+
 def _read_lease(value: Any) -> float:
     seconds = read_duration(value)
     if seconds < 1:
@@ -289,6 +299,8 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "retention.max_step_log": ("max_step_log", read_size),
     "lease.duration": ("lease_duration", _read_lease),
     "artifacts.dir": ("artifacts_dir", _read_place),
+    "artifacts.hand_over": ("hand_over", _read_hand_over),
+    "artifacts.memory_limit": ("memory_limit", read_size),
 }
 #: the section whose names are the user's own
 _SLOTS = "slots"
@@ -342,6 +354,16 @@ def read_settings(
             values |= _take(each, mistakes)
         origins[each.name] = each.origin
     values |= _read_dagster_yaml(home, mistakes)
+    if values.get("durability") == "full" and values.get("hand_over") == "memory":
+        mistakes.append(
+            f'{origins["artifacts.hand_over"]}: artifacts.hand_over: "memory" goes with a loss of power, and durability is "full" '
+            f"({origins['durability']}). Leave one of the two at its default."
+        )
+    if isinstance(values.get("artifacts_dir"), str) and values.get("hand_over") == "memory":
+        mistakes.append(
+            f'{origins["artifacts.hand_over"]}: artifacts.hand_over: "memory" is for values that go to a folder in the end, and '
+            f"artifacts.dir is a URL ({origins['artifacts.dir']}). Leave one of the two at its default."
+        )
     if mistakes:
         listed = "".join(f"\n  {line}" for line in mistakes)
         raise SettingsError(f"The settings of the instance in {home} have {len(mistakes)} mistake(s):{listed}")

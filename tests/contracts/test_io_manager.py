@@ -15,6 +15,7 @@ import pytest
 from treadle.definitions.configurable import ConfigurableIOManager
 from treadle.definitions.io_managers import FilesystemIOManager, InMemoryIOManager, fs_io_manager, mem_io_manager
 from treadle.definitions.paths import UPathIOManager
+from treadle.definitions.shelf import Shelf
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.testing.io_managers import IOManagerContract
 
@@ -43,6 +44,51 @@ class TestFilesAtARemoteStore(IOManagerContract):
 
     def make_io_manager(self, folder: Path) -> Any:
         return FilesystemIOManager(f"memory:/{folder}")
+
+
+class Block:
+    """Bytes that offer themselves out of band, as arrays do."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Block, (pickle.PickleBuffer(self.data),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Block) and bytes(self.data) == bytes(other.data)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class ShelvingIOManager(FilesystemIOManager):
+    """One whose runs each have a place in memory, as the engine gives it."""
+
+    bound: int = 1 << 30
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        folder = Path(str(self.base_dir))
+        shelf = Shelf(folder / "memory" / context.run_id, folder / "disk" / context.run_id, self.bound)
+        context._given["shelf"] = shelf
+        inner = FilesystemIOManager(str(folder / "disk"))
+        inner.handle_output(context, obj)
+
+    def load_input(self, context: InputContext) -> Any:
+        return FilesystemIOManager(str(Path(str(self.base_dir)) / "disk")).load_input(context)
+
+
+class TestFilesInMemory(IOManagerContract):
+    values = (None, "small", Block(b"a" * (1 << 20)), [Block(bytearray(3 << 20)), Block(b"b" * 70_000)])
+
+    def make_io_manager(self, folder: Path) -> Any:
+        return ShelvingIOManager(base_dir=str(folder))
+
+
+class TestFilesOfWhichSomeFitIntoMemory(TestFilesInMemory):
+    def make_io_manager(self, folder: Path) -> Any:
+        made = ShelvingIOManager(base_dir=str(folder))
+        made.bound = 2 << 20
+        return made
 
 
 class TestFilesThatSurviveALossOfPower(IOManagerContract):

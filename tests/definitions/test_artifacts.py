@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from treadle.definitions import mapped
 from treadle.definitions.artifacts import (
     ALIGNMENT,
     OUT_OF_BAND_SIZE,
@@ -352,3 +353,282 @@ def test_collect_deletes_the_values_of_runs_that_are_gone_and_nothing_else(tmp_p
     assert read_artifact(tmp_path / kept / "step" / "result") == kept
     assert read_artifact(tmp_path / "files" / "step" / "result") == "files"
     assert collect_artifacts(tmp_path / "nowhere", set) == 0
+
+
+# -- values that are in a file already --------------------------------------------------------------------------------
+
+#: bytes of the buffers here: enough to be worth a link
+MUCH = 3 << 20
+#: only there the kernel tells which file a buffer comes from
+IS_TOLD = sys.platform == "linux"
+
+
+def are_one(first: Path, second: Path) -> bool:
+    return first.samefile(second)
+
+
+def stored(folder: Path, *, is_read_only: bool = False) -> Any:
+    """A value that was stored below a folder, as a step loads it."""
+    data = os.urandom(MUCH)
+    write_artifact(folder / "run" / "first", {"a": Block(data if is_read_only else bytearray(data)), "n": 5})
+    return read_artifact(folder / "run" / "first")
+
+
+@pytest.mark.parametrize("is_read_only", [False, True])
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_value_that_is_in_a_file_already_gets_another_name(
+    tmp_path: Path, is_read_only: bool, is_looked_at: bool
+) -> None:
+    value = stored(tmp_path, is_read_only=is_read_only)
+    if is_looked_at:
+        assert sum(memoryview(value["a"].data)[::512]) > 0
+    write_artifact(tmp_path / "run" / "second", value, home=tmp_path)
+    assert are_one(tmp_path / "run" / "first", tmp_path / "run" / "second") is IS_TOLD
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["first", "second"]
+    again = read_artifact(tmp_path / "run" / "second")
+    assert bytes(again["a"].data) == bytes(value["a"].data)
+    assert memoryview(again["a"].data).readonly is is_read_only
+    assert again["n"] == 5
+
+
+@pytest.mark.parametrize("where", [0, MUCH // 2, MUCH - 1])
+def test_value_that_was_changed_is_written(tmp_path: Path, where: int) -> None:
+    value = stored(tmp_path)
+    before = bytes(value["a"].data)
+    view = memoryview(value["a"].data)
+    view[where] ^= 1
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    assert bytes(read_artifact(tmp_path / "run" / "first")["a"].data) == before
+    assert bytes(read_artifact(tmp_path / "second")["a"].data) == bytes(view) != before
+
+
+def test_value_that_was_changed_and_changed_back_is_as_in_the_file(tmp_path: Path) -> None:
+    value = stored(tmp_path)
+    memoryview(value["a"].data)[70_000] ^= 1
+    memoryview(value["a"].data)[70_000] ^= 1
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    assert are_one(tmp_path / "run" / "first", tmp_path / "second") is IS_TOLD
+
+
+def test_where_the_kernel_does_not_tell_of_pages_they_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = stored(tmp_path)
+    monkeypatch.setattr(mapped, "_PAGES", str(tmp_path / "not there"))
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    assert are_one(tmp_path / "run" / "first", tmp_path / "second") is IS_TOLD
+    memoryview(value["a"].data)[MUCH - 1] ^= 1
+    write_artifact(tmp_path / "third", value, home=tmp_path)
+    assert not are_one(tmp_path / "run" / "first", tmp_path / "third")
+    assert bytes(read_artifact(tmp_path / "third")["a"].data) == bytes(value["a"].data)
+
+
+OTHER_VALUES = {
+    "another pickle": lambda value: {**value, "n": 6},
+    "a part of a buffer": lambda value: {**value, "a": Block(memoryview(value["a"].data)[:-64])},
+    "moved": lambda value: {**value, "a": Block(memoryview(value["a"].data)[64:])},
+    "read-only now": lambda value: {**value, "a": Block(memoryview(value["a"].data).toreadonly())},
+    "one buffer more": lambda value: {**value, "b": Block(bytearray(os.urandom(MUCH)))},
+    "the buffer twice": lambda value: {**value, "b": Block(memoryview(value["a"].data))},
+    "a copy": lambda value: {**value, "a": Block(bytearray(value["a"].data))},
+}
+
+
+@pytest.mark.parametrize("change", OTHER_VALUES.values(), ids=OTHER_VALUES)
+def test_value_that_is_not_all_of_a_file_is_written(tmp_path: Path, change: Any) -> None:
+    changed = change(stored(tmp_path))
+    write_artifact(tmp_path / "second", changed, home=tmp_path)
+    assert not are_one(tmp_path / "run" / "first", tmp_path / "second")
+    again = read_artifact(tmp_path / "second")
+    assert again.keys() == changed.keys()
+    assert again["n"] == changed["n"]
+    for key in again.keys() - {"n"}:
+        assert bytes(again[key].data) == bytes(changed[key].data)
+    verify_artifact(tmp_path / "second")
+
+
+def test_values_of_two_files_are_written(tmp_path: Path) -> None:
+    values = [stored(tmp_path / name) for name in "ab"]
+    write_artifact(tmp_path / "both", values, home=tmp_path)
+    assert [bytes(value["a"].data) for value in read_artifact(tmp_path / "both")] == [
+        bytes(value["a"].data) for value in values
+    ]
+
+
+@pytest.mark.parametrize("what", ["removed", "replaced", "elsewhere", "no home"])
+def test_file_that_is_not_there_any_more_or_elsewhere_is_not_linked(tmp_path: Path, what: str) -> None:
+    value = stored(tmp_path / "here")
+    first = tmp_path / "here" / "run" / "first"
+    if what == "removed":
+        first.unlink()
+    elif what == "replaced":
+        write_artifact(first, "another attempt")
+    home = {"elsewhere": tmp_path / "there", "no home": None}.get(what, tmp_path)
+    write_artifact(tmp_path / "there" / "second", value, home=home)
+    assert (tmp_path / "there" / "second").stat().st_nlink == 1
+    assert bytes(read_artifact(tmp_path / "there" / "second")["a"].data) == bytes(value["a"].data)
+
+
+def test_file_of_somebody_else_is_not_taken_for_a_stored_value(tmp_path: Path) -> None:
+    import mmap
+
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(os.urandom(MUCH))
+    with foreign.open("rb") as file:
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    write_artifact(tmp_path / "second", Block(view), home=tmp_path)
+    assert not are_one(foreign, tmp_path / "second")
+    assert bytes(read_artifact(tmp_path / "second").data) == foreign.read_bytes()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP])
+def test_where_there_are_no_links_the_value_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*args: Any, **more: Any) -> None:
+        raise OSError(number, "no")
+
+    value = stored(tmp_path)
+    monkeypatch.setattr(os, "link", refuse)
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    assert not are_one(tmp_path / "run" / "first", tmp_path / "second")
+    assert bytes(read_artifact(tmp_path / "second")["a"].data) == bytes(value["a"].data)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "second"]
+
+
+def test_file_that_is_replaced_at_the_last_moment_is_not_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, real = stored(tmp_path), os.link
+
+    def link(source: Any, target: Any) -> None:
+        write_artifact(tmp_path / "run" / "first", "another attempt")
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    assert bytes(read_artifact(tmp_path / "second")["a"].data) == bytes(value["a"].data)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "second"]
+
+
+def test_second_attempt_at_a_link_leaves_one_name(tmp_path: Path) -> None:
+    value = stored(tmp_path)
+    for _ in range(2):
+        write_artifact(tmp_path / "second", value, home=tmp_path)
+    write_artifact(tmp_path / "run" / "first", value, home=tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["first", "run", "second"]
+    assert (tmp_path / "second").stat().st_nlink == (2 if IS_TOLD else 1)
+
+
+def test_link_takes_the_place_of_what_an_earlier_attempt_stored(tmp_path: Path) -> None:
+    value = stored(tmp_path)
+    write_artifact(tmp_path / "second", "earlier")
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    assert bytes(read_artifact(tmp_path / "second")["a"].data) == bytes(value["a"].data)
+
+
+@pytest.mark.parametrize("doomed", ["first", "second"])
+def test_each_name_of_a_file_outlives_the_other(tmp_path: Path, doomed: str) -> None:
+    value = stored(tmp_path)
+    expected = bytes(value["a"].data)
+    paths = {"first": tmp_path / "run" / "first", "second": tmp_path / "second"}
+    write_artifact(paths["second"], value, home=tmp_path)
+    if doomed == "first":
+        write_artifact(paths.pop(doomed), "replaced")
+    else:
+        paths.pop(doomed).unlink()
+    (left,) = paths.values()
+    verify_artifact(left)
+    assert bytes(read_artifact(left)["a"].data) == expected
+
+
+def test_damage_that_nobody_has_found_is_found_in_every_name(tmp_path: Path) -> None:
+    value = stored(tmp_path)
+    first = tmp_path / "run" / "first"
+    with first.open("r+b") as file:  # as a disk would do it
+        file.seek(1 << 20)
+        byte = file.read(1)[0]
+        file.seek(1 << 20)
+        file.write(bytes([byte ^ 1]))
+    write_artifact(tmp_path / "second", value, home=tmp_path)
+    if IS_TOLD:
+        with pytest.raises(DagsterInvariantViolationError, match="checksum of a buffer is wrong"):
+            verify_artifact(tmp_path / "second")
+
+
+def test_linked_value_lasts_where_it_is_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = stored(tmp_path)
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_artifact(tmp_path / "second", value, home=tmp_path, is_durable=True)
+    assert synced == [(path.stat().st_dev, path.stat().st_ino) for path in (tmp_path / "second", tmp_path)]
+
+
+def test_collect_counts_what_is_freed_and_not_what_has_another_name(tmp_path: Path) -> None:
+    kept, gone = make_run_id(), make_run_id()
+    write_artifact(tmp_path / gone / "first", Block(bytearray(os.urandom(MUCH))))
+    value = read_artifact(tmp_path / gone / "first")
+    write_artifact(tmp_path / kept / "second", value, home=tmp_path)
+    write_artifact(tmp_path / gone / "small", "small")
+    freed = collect_artifacts(tmp_path, lambda: {kept})
+    assert (freed < 1000) is IS_TOLD
+    assert bytes(read_artifact(tmp_path / kept / "second").data) == bytes(value.data)
+    assert collect_artifacts(tmp_path, set) > MUCH
+
+
+def test_writers_that_are_killed_while_they_link_harm_no_name(tmp_path: Path) -> None:
+    expected = bytes(stored(tmp_path)["a"].data)
+    code = """
+import sys
+from pathlib import Path
+from treadle.definitions.artifacts import read_artifact, write_artifact
+folder = Path(sys.argv[1])
+value = read_artifact(folder / "run" / "first")
+print("ready", flush=True)
+number = 0
+while True:
+    path = folder / f"value-{number % 3}"
+    write_artifact(path, "small" if number % 5 == 0 else value, home=folder)
+    number += 1
+"""
+    generator = random.Random(8)
+    for _ in range(8):
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        child = subprocess.Popen(
+            [sys.executable, "-c", code.replace("import sys", "import sys, test_artifacts", 1), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(generator.uniform(0.0, 0.03))
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        for path in tmp_path.glob("value-*"):
+            value = read_artifact(path)
+            assert value == "small" or bytes(value["a"].data) == expected
+    sweep(tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+    verify_artifact(tmp_path / "run" / "first")
+
+
+def test_arrays_and_tables_that_ops_hand_on_are_not_written_again(tmp_path: Path) -> None:
+    numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    values = {
+        "array": numpy.arange(500_000.0),
+        "fortran": numpy.asfortranarray(numpy.arange(500_000.0).reshape(500, 1000)),
+        "table": pandas.DataFrame({"n": range(300_000), "x": numpy.arange(300_000.0)}),
+    }
+    for name, value in values.items():
+        write_artifact(tmp_path / name, value)
+        write_artifact(tmp_path / f"{name}-2", read_artifact(tmp_path / name), home=tmp_path)
+        assert are_one(tmp_path / name, tmp_path / f"{name}-2") is IS_TOLD, name
+    write_artifact(tmp_path / "more", read_artifact(tmp_path / "array") + 1, home=tmp_path)
+    assert (tmp_path / "more").stat().st_nlink == 1

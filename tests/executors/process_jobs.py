@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -424,6 +425,38 @@ def dies_while_it_stores() -> object:
 @job(executor_def=multiprocess_executor)
 def storing():
     dies_while_it_stores()
+
+
+class Block:
+    """Bytes that are mapped where they are stored, as arrays are."""
+
+    def __init__(self, data: object) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: object) -> object:
+        return Block, (pickle.PickleBuffer(self.data),)  # type: ignore[arg-type]
+
+
+@op
+def gives_block() -> Block:
+    return Block(bytearray(os.urandom(2 << 20)))
+
+
+@op
+def looks_at(block: Block) -> Block:
+    assert len(set(memoryview(block.data)[::512])) > 100  # type: ignore[arg-type]
+    return block
+
+
+@op
+def changes(block: Block) -> Block:
+    memoryview(block.data)[1 << 20] ^= 1  # type: ignore[arg-type]
+    return block
+
+
+@job(executor_def=multiprocess_executor)
+def handing_on():
+    looks_at.alias("last")(changes(looks_at.alias("again")(looks_at(gives_block()))))
 
 
 @op

@@ -140,6 +140,23 @@ def test_worker_lets_go_of_values_and_maps_those_that_it_reads(instance):
     assert max(memory) < 150_000_000  # of 500 MB that went through it
 
 
+@pytest.mark.parametrize("isolation", ["worker", "step"])
+def test_value_that_steps_hand_on_is_stored_once_until_one_changes_it(instance, isolation):
+    result = run(process_jobs.handing_on, instance, {"isolation": isolation})
+    folder = Path(instance.storage_directory(), result.run_id)
+    files = {name: (folder / name / "result") for name in ("gives_block", "looks_at", "again", "changes", "last")}
+    numbers = {name: path.stat().st_ino for name, path in files.items()}
+    if sys.platform == "linux":
+        assert numbers["gives_block"] == numbers["looks_at"] == numbers["again"]
+        assert numbers["changes"] == numbers["last"]
+    assert numbers["again"] != numbers["changes"]
+    with result:
+        values = {name: bytes(result.output_for_node(name).data) for name in files}
+    assert values["gives_block"] == values["again"]
+    assert values["last"] == values["changes"]
+    assert [at for at, byte in enumerate(values["last"]) if byte != values["again"][at]] == [1 << 20]
+
+
 def test_messages_of_a_step_are_in_the_log_with_their_tracebacks(instance):
     result = run(process_jobs.logging, instance)
     said = [entry for entry in instance.all_logs(result.run_id) if not entry.is_dagster_event]

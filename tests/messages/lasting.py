@@ -113,6 +113,11 @@ def table_for_a_value(folder: Path):
 
 
 @settings
+def memory_that_a_loss_of_power_would_take_away(folder: Path):
+    settings_of(folder, "durability = 'full'\n[artifacts]\nhand_over = 'memory'\n")
+
+
+@settings
 def value_for_a_table(folder: Path):
     settings_of(folder, "retention = '30 days'\n")
 
@@ -1200,3 +1205,10 @@ def value_on_a_full_disk(folder: Path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
+
+
+@artifacts
+def value_that_was_handed_over_in_memory_and_let_go(folder: Path):
+    path = folder / "value"
+    path.symlink_to(folder / "memory" / "value")
+    read_artifact(path)

@@ -17,6 +17,7 @@ from treadle.cli.run import open_instance
 from treadle.definitions import remote
 from treadle.definitions.artifacts import collect_artifacts, sweep
 from treadle.errors import StoreError
+from treadle.executors.custodian import clear_dead
 from treadle.instance import DagsterInstance
 from treadle.settings import read_duration
 
@@ -57,6 +58,7 @@ def command(max_age: float | None, max_runs: int | None) -> None:
         except StoreError as error:
             raise Refusal(Exit.RUN_FAILED, str(error)) from error
         folder = Path(instance.storage_directory())
+        rescued = clear_dead(folder)
         parts = sweep(folder) if folder.is_dir() else 0
         if far is not None:
             more, gone = _collect_far(far, done.runs_deleted, ended)
@@ -68,6 +70,8 @@ def command(max_age: float | None, max_runs: int | None) -> None:
         )
     click.echo(f"The store went from {_size(done.bytes_before)} to {_size(done.bytes_after)}.")
     click.echo(f"Values of runs that are gone: {_size(freed)} freed; {_count(parts, 'half-written file')} removed.")
+    if rescued:
+        click.echo(f"Values of {_count(rescued, 'run')} that died were in memory; they are on disk now.")
     if done.problem is not None:
         click.echo(f"The store was not made smaller: {done.problem}", err=True)
     if not has_runs:

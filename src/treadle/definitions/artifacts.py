@@ -11,15 +11,19 @@ import errno
 import os
 import pickle
 import re
+import stat
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from treadle.checks import show
 from treadle.errors import DagsterInvariantViolationError
+
+if TYPE_CHECKING:
+    from treadle.definitions.shelf import Shelf
 
 #: a buffer of at least this many bytes stands outside the pickle, so that it can be mapped
 OUT_OF_BAND_SIZE = 1 << 16
@@ -34,6 +38,8 @@ _BUFFER = struct.Struct("<QQII")
 VERIFIED_SIZE = 1 << 26
 #: bytes of buffers from which a thread is worth its start
 _LARGE = 1 << 23
+#: bytes of buffers from which it is worth asking whether they are in a file already, and the longest pickle to compare
+_WORTH_A_LINK = 1 << 20
 #: length of the pickle, length of the whole file, number of buffers, version
 _FACTS = struct.Struct("<QQII")
 #: checksum, magic
@@ -43,7 +49,9 @@ _TRAILER_SIZE = _FACTS.size + _SEAL.size
 _NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError, RecursionError, ImportError)
 
 
-def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
+def write_artifact(
+    path: Path, value: Any, *, is_durable: bool = False, home: Path | None = None, shelf: Shelf | None = None
+) -> bool:
     """Write one value to one file: aside first, then renamed, so that the file is there complete or not at all.
 
     The file holds, one after the other:
@@ -56,41 +64,69 @@ def write_artifact(path: Path, value: Any, *, is_durable: bool = False) -> None:
       format (32 bit), the CRC-32 of the pickle, the list of buffers and these four numbers, and `TRDLVAL` with a
       newline. All numbers are little-endian.
 
-    With `is_durable` it survives a loss of power once this has returned. Raises DagsterInvariantViolationError for an object
-    that cannot be pickled, and OSError, naming the file and what to do, where it cannot be written.
+    A value that is the content of a file below `home`, mapped from there and not changed since, is not written again: the
+    new file is another name of that one. So nobody may ever write into such a file.
+
+    A value with large buffers goes into memory where there is a `shelf` that has room, and the path becomes a link to it;
+    gives True then. With `is_durable` it survives a loss of power once this has returned. Raises
+    DagsterInvariantViolationError for an object that cannot be pickled, and OSError, naming the file and what to do, where it
+    cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    aside = _beside(path)
     try:
         make_folder(path.parent, is_durable=is_durable)
-        with aside.open("xb") as file:
-            _write(file, value)
-            if is_durable:
+        with aside.open("x+b") as file:
+            draft = _begin(file, value)
+            place = _shelve(file, draft, path, shelf) if shelf is not None else None
+            is_linked = place is None and home is not None and _link(file, draft, aside, home)
+            if place is None and not is_linked:
+                _finish(file, draft)
                 file.flush()
-                os.fsync(file.fileno())
+            if is_durable:
+                _sync(aside if is_linked else file)
+        if place is not None:
+            aside.unlink()
+            aside.symlink_to(place)
         aside.replace(path)
+        if is_linked:  # where both were names of one file already, nothing was renamed
+            aside.unlink(missing_ok=True)
     except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        if isinstance(error, _NOT_PICKLABLE):
-            depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
-            raise DagsterInvariantViolationError(
-                f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
-                f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
-                f"that knows how to store it; mem_io_manager stores anything, within one process."
-            ) from error
-        if isinstance(error, OSError) and error.errno is not None:
-            advice = (
-                "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
-            )
-            raise OSError(
-                error.errno,
-                f"{os.strerror(error.errno)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager "
-                f"store elsewhere (base_dir), then run the step again. File",
-                str(path),
-            ) from error
+        explained = _explain(error, path, value)
+        if explained is not None:
+            raise explained from error
         raise
+    if shelf is not None and place is None:
+        shelf.let_go(path)  # of an earlier attempt
     if is_durable:
         _sync_folder(path.parent)
+    return place is not None
+
+
+def _beside(path: Path) -> Path:
+    """The name under which a file is written before it gets its own."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+
+
+def _explain(error: BaseException, path: Path, value: Any) -> Exception | None:
+    """What a user is told where a value could not be written; None where the error says it itself."""
+    if isinstance(error, _NOT_PICKLABLE):
+        depth = "exceeds recursion limit and " if isinstance(error, RecursionError) else ""
+        return DagsterInvariantViolationError(
+            f"Object {show(value)} (a {type(value).__name__}) {depth}is not picklable: {error}. The filesystem IO manager "
+            f"stores values as pickles. Return something that can be pickled, or give this output an IO manager "
+            f"that knows how to store it; mem_io_manager stores anything, within one process."
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        advice = "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "See to that folder"
+        return OSError(
+            error.errno,
+            f"{os.strerror(error.errno)}: the value was not stored, and nothing of it is left. {advice}, or let the IO manager "
+            f"store elsewhere (base_dir), then run the step again. File",
+            str(path),
+        )
+    return None
 
 
 def make_folder(folder: Path, *, is_durable: bool = False) -> None:
@@ -153,7 +189,15 @@ class _Checksums:
             self._count()
 
 
-def _write(file: BinaryIO, value: Any) -> None:
+class _Draft(NamedTuple):
+    """A value whose pickle is in the file, while its buffers are not."""
+
+    size: int
+    checksum: int
+    buffers: list[memoryview]
+
+
+def _begin(file: BinaryIO, value: Any) -> _Draft:
     buffers: list[memoryview] = []
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -165,7 +209,13 @@ def _write(file: BinaryIO, value: Any) -> None:
 
     writer = _ChecksumWriter(file)
     pickle.Pickler(writer, protocol=5, buffer_callback=is_in_band).dump(value)
-    position = writer.size
+    return _Draft(writer.size, writer.checksum, buffers)
+
+
+def _finish(file: BinaryIO, draft: _Draft) -> None:
+    """Write what comes after the pickle."""
+    buffers, position = draft.buffers, draft.size
+    file.seek(position)
     places = []
     for view in buffers:
         position += -position % ALIGNMENT
@@ -182,8 +232,90 @@ def _write(file: BinaryIO, value: Any) -> None:
         _BUFFER.pack(place, view.nbytes, view.readonly, checksum)
         for place, view, checksum in zip(places, buffers, checksums.found, strict=True)
     )
-    facts = _FACTS.pack(writer.size, total, len(buffers), _VERSION)
-    file.write(table + facts + _SEAL.pack(zlib.crc32(table + facts, writer.checksum), _MAGIC))
+    facts = _FACTS.pack(draft.size, total, len(buffers), _VERSION)
+    file.write(table + facts + _SEAL.pack(zlib.crc32(table + facts, draft.checksum), _MAGIC))
+
+
+def _link(file: BinaryIO, draft: _Draft, aside: Path, home: Path) -> bool:
+    """Put in the place of a file that was begun another name of the one that holds this value already; False where there is
+    none, or the file system has no such names.
+    """
+    if draft.size > _WORTH_A_LINK or sum(view.nbytes for view in draft.buffers) < _WORTH_A_LINK:
+        return False
+    from treadle.definitions.mapped import find_mapped
+
+    found = find_mapped(draft.buffers)
+    if found is None or len({(each.path, each.inode) for each in found}) > 1:
+        return False
+    source = found[0].path
+    twin = aside.with_name(f"{aside.name.removesuffix('.part')}0.part")
+    try:
+        if not source.is_relative_to(home.resolve()):
+            return False
+        file.seek(0)
+        with source.open("rb") as stored:
+            status = os.fstat(stored.fileno())
+            places = [each.offset for each in found]
+            # The number of a file that is mapped is nobody else's; its name may be by now.
+            if status.st_ino != found[0].inode or not _holds(source, stored, file.read(), draft.buffers, places):
+                return False
+        os.link(source, twin)
+        if not os.path.samestat(twin.stat(), status):
+            twin.unlink()
+            return False
+        twin.replace(aside)
+    except (OSError, DagsterInvariantViolationError):  # it is written, then
+        with contextlib.suppress(OSError):
+            twin.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _shelve(file: BinaryIO, draft: _Draft, path: Path, shelf: Shelf) -> Path | None:
+    """Put a value whose pickle is in the file into memory; gives where, or None where it does not go there."""
+    from shutil import copyfileobj
+
+    from treadle.definitions.shelf import WORTH_MEMORY
+
+    place, size = shelf.place_of(path), sum(view.nbytes for view in draft.buffers)
+    if place is None or size < WORTH_MEMORY:
+        return None
+    aside = _beside(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("x+b") as twin:
+            file.seek(0)
+            copyfileobj(file, twin)
+            is_linked = _link(twin, draft, aside, shelf.folder)
+            if not is_linked:
+                if not shelf.has_room(size):
+                    aside.unlink()
+                    return None
+                _finish(twin, draft)
+        aside.replace(place)
+        aside.unlink(missing_ok=True)
+    except OSError:  # it is full after all, or gone
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        return None
+    return place
+
+
+def _holds(source: Path, stored: BinaryIO, pickled: bytes, buffers: list[memoryview], places: list[int]) -> bool:
+    """Whether a file is what would be written for this pickle and these buffers, which are mapped from those places of it.
+
+    Its checksums are not looked at, and stay: damage that nobody has found yet is found in every name of the file.
+    """
+    from treadle.definitions.mapped import is_same, is_untouched
+
+    data = _contents(stored, os.fstat(stored.fileno()).st_size)
+    table = _read_table(str(source), data)
+    wanted = [(place, view.nbytes, int(view.readonly)) for place, view in zip(places, buffers, strict=True)]
+    if [row[:3] for row in table.buffers] != wanted or data[: table.pickle_size] != pickled:
+        return False
+    return all(
+        is_untouched(view) or is_same(view, stored.fileno(), place) for place, view in zip(places, buffers, strict=True)
+    )
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
@@ -223,6 +355,12 @@ def read_artifact(path: Path, *, shown: str | None = None) -> Any:
     except FileNotFoundError as error:
         if error.filename != str(path):
             raise
+        if path.is_symlink():
+            why = (
+                "The value was handed over in memory (artifacts.hand_over), and let go when every step of its run that takes it had "
+                "succeeded, or lost with the machine's memory; run the step that makes it again, too. Value"
+            )
+            raise FileNotFoundError(errno.ENOENT, why, str(path)) from None
         raise FileNotFoundError(
             errno.ENOENT, "There is no stored value; run the step that makes it again. Missing file", str(path)
         ) from None
@@ -237,8 +375,17 @@ def _contents(file: BinaryIO, size: int) -> memoryview:
     return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
 
 
-def _take_apart(path: str, data: memoryview, verified_size: int = VERIFIED_SIZE) -> tuple[memoryview, list[memoryview]]:
-    """The pickle and the buffers in the contents of a file."""
+class _Table(NamedTuple):
+    """What the end of a file says: the length of the pickle; of each buffer its place, length, whether it is read-only, and
+    its checksum.
+    """
+
+    pickle_size: int
+    buffers: list[tuple[int, int, int, int]]
+
+
+def _read_table(path: str, data: memoryview) -> _Table:
+    """The table at the end of the contents of a file; that, and the pickle, are as they were written."""
     size = len(data)
     trailer = size - _TRAILER_SIZE
     if trailer < 0 or data[size - len(_MAGIC) :] != _MAGIC:
@@ -252,19 +399,34 @@ def _take_apart(path: str, data: memoryview, verified_size: int = VERIFIED_SIZE)
     checksum = zlib.crc32(data[table : trailer + _FACTS.size], zlib.crc32(data[:pickle_size]))
     if checksum != _SEAL.unpack_from(data, trailer + _FACTS.size)[0]:
         raise _damaged(path, "its checksum is wrong: its bytes are not those that were written")
+    return _Table(pickle_size, list(_BUFFER.iter_unpack(data[table:trailer])))
+
+
+def _take_apart(path: str, data: memoryview, verified_size: int = VERIFIED_SIZE) -> tuple[memoryview, list[memoryview]]:
+    """The pickle and the buffers in the contents of a file."""
+    table = _read_table(path, data)
     buffers = []
-    for offset, length, is_read_only, checksum in _BUFFER.iter_unpack(data[table:trailer]):
+    for offset, length, is_read_only, checksum in table.buffers:
         buffer = data[offset : offset + length]
         if length <= verified_size and zlib.crc32(buffer) != checksum:
             raise _damaged(path, "the checksum of a buffer is wrong: its bytes are not those that were written")
         buffers.append(buffer.toreadonly() if is_read_only else buffer)
-    return data[:pickle_size], buffers
+    return data[: table.pickle_size], buffers
 
 
 def _damaged(path: str, why: str) -> DagsterInvariantViolationError:
     return DagsterInvariantViolationError(
         f"The stored value {path} cannot be read: {why}. Delete the file and run the step that makes it again."
     )
+
+
+def _sync(file: BinaryIO | Path) -> None:
+    """Make what a file holds last."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            _sync(opened)
+    else:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -326,9 +488,21 @@ def collect_artifacts(folder: Path, find_kept: Callable[[], Collection[str]]) ->
     kept = set(find_kept())
     for place in places:
         if place.name not in kept and place.is_dir() and not place.is_symlink():
-            size = 0
-            with contextlib.suppress(OSError):
-                size = sum(path.lstat().st_size for path in place.rglob("*"))
+            size = _size_alone(place)
             rmtree(place, ignore_errors=True)
             freed += 0 if place.exists() else size
     return freed
+
+
+def _size_alone(folder: Path) -> int:
+    """Bytes that go with a folder: a file that has a name elsewhere stays."""
+    found: dict[tuple[int, int], list[os.stat_result]] = {}
+    with contextlib.suppress(OSError):
+        for path in folder.rglob("*"):
+            status = path.lstat()
+            found.setdefault((status.st_dev, status.st_ino), []).append(status)
+    return sum(
+        names[0].st_size
+        for names in found.values()
+        if stat.S_ISREG(names[0].st_mode) and len(names) >= names[0].st_nlink
+    )

@@ -19,6 +19,7 @@ from treadle.config.schema import EnvVar, Field, Noneable, StringSource
 from treadle.config.sugar import to_field
 from treadle.contexts import InitResourceContext
 from treadle.definitions import remote
+from treadle.definitions.artifacts import write_artifact
 from treadle.definitions.configured import is_decorated_function
 from treadle.definitions.resources import Opened, ResourceDefinition, check_parameters
 from treadle.errors import CheckError, DagsterInvariantViolationError, DagsterResourceFunctionError
@@ -297,8 +298,16 @@ class FilesystemIOManager(IOManager):
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write the value, complete or not at all; the HANDLED_OUTPUT event tells the path."""
-        shown = remote.keep(self._place(context.get_identifier()), obj, is_durable=bool(self.is_durable))
-        context.add_output_metadata({"path": MetadataValue.path(shown)})
+        place = self._place(context.get_identifier())
+        if isinstance(place, Path):
+            home, is_durable = self._place(()), bool(self.is_durable)
+            assert isinstance(home, Path)
+            shelf = None if is_durable else context._shelf
+            if write_artifact(place, obj, is_durable=is_durable, home=home, shelf=shelf):
+                context.add_output_metadata({"hand_over": MetadataValue.text("memory")})
+        else:
+            remote.write(place, obj)
+        context.add_output_metadata({"path": MetadataValue.path(remote.shown(place))})
 
     def load_input(self, context: InputContext) -> Any:
         """Read the value; a large array is mapped from the file, not copied."""

@@ -14,6 +14,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from time import monotonic
 from typing import Any, Protocol
 
@@ -28,7 +29,15 @@ from treadle.errors import (
     StoreError,
     error_info,
 )
-from treadle.events import DEBUG_LEVEL, ERROR_LEVEL, DagsterEvent, DagsterEventType, level_of, run_event
+from treadle.events import (
+    DEBUG_LEVEL,
+    ERROR_LEVEL,
+    DagsterEvent,
+    DagsterEventType,
+    StepOutputHandle,
+    level_of,
+    run_event,
+)
 from treadle.logs import RunLog
 from treadle.payloads import (
     EngineEventData,
@@ -89,6 +98,22 @@ class Executor(Protocol):
         """What makes the run fail once its steps have ended, besides those that failed: a process of its own that died."""
 
 
+class Custodian(Protocol):
+    """What keeps the values of a run that are handed over in memory."""
+
+    def open(self) -> Iterator[DagsterEvent]:
+        """Get ready; yields the events of doing so. Never raises: without memory values go to disk."""
+
+    def follow(self, event: DagsterEvent) -> list[StepOutputHandle]:
+        """Take an event, which the machine has seen; gives the values that no step needs any more."""
+
+    def let_go(self, handles: Sequence[StepOutputHandle]) -> None:
+        """Delete such values. Called when it is on disk that nobody needs them."""
+
+    def close(self) -> Iterator[DagsterEvent]:
+        """Move what is left to disk; yields the events of doing so. Never raises."""
+
+
 class RunEnd(Exception):
     """The run cannot go on: the executor could not get ready, or a worker outside any step broke."""
 
@@ -118,6 +143,8 @@ class Driver:
         self.job_name = machine.plan.job_name
         #: events after which all that was logged is committed, since user code runs next
         self._beginnings = BEGINNINGS if executor.starts_in_place else frozenset()
+        #: where values are handed over in memory
+        self.custodian: Custodian | None = None
         #: an interruption is logged as somebody's wish to cancel the run
         self.cancels_at_interrupt = False
         #: what steps take of the slots that all runs share; None where none takes any
@@ -145,6 +172,11 @@ class Driver:
                 self.first_failure = event
             if self.claims is not None:
                 self.claims.heed(event)
+        if self.custodian is not None:
+            doomed = self.custodian.follow(event)
+            if doomed:
+                self.commit()
+                self.custodian.let_go(doomed)
         return event
 
     def hear(self, event: DagsterEvent) -> None:
@@ -203,6 +235,9 @@ class Driver:
                     )
             for event in executor.close(self.error is not None or machine.is_stopped):
                 yield emit(event)
+            if self.custodian is not None:
+                for event in self.custodian.close():
+                    yield emit(event)
             is_over = True
             event = emit(self._last_event())
             self.writer.close()
@@ -219,6 +254,8 @@ class Driver:
         else:
             yield run_event(DagsterEventType.RUN_START, self.job_name)
         try:
+            if self.custodian is not None:
+                yield from self.custodian.open()
             yield from self.executor.open()
         except RunEnd as end:
             self.error = end.error
@@ -362,6 +399,8 @@ class Driver:
 
     def _end_early(self, error: BaseException) -> None:
         closing = self.executor.close(True)
+        if self.custodian is not None:
+            closing = chain(closing, self.custodian.close())
         if isinstance(error, StoreError):
             # What cannot be written cannot be told: the log stays as it is, and the run can be resumed from there.
             deque(closing, 0)

@@ -418,9 +418,9 @@ class Attempt:
         self, port: Any, manager: Any, value: Any, mapping_key: str | None, metadata: Mapping[str, Any]
     ) -> Iterator[DagsterEvent]:
         handle = StepOutputHandle(self.stamp.step_key, port.name, mapping_key)
-        context = self.place.output_context(
-            handle, self.context.log, output_metadata=metadata, step_context=self.context
-        )
+        shelf = self.place.shelf_for(self.bench.op.path, port.name)
+        more: Any = {"output_metadata": metadata, "step_context": self.context, "shelf": shelf}
+        context = self.place.output_context(handle, self.context.log, **more)
         self._enter(
             lambda error: DagsterExecutionHandleOutputError(
                 f'Error occurred while handling output "{port.name}" of step "{self.stamp.step_key}":',

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.contexts import OpExecutionContext, RunFacts
 from treadle.definitions.job import JobDefinition
@@ -26,6 +26,10 @@ from treadle.metadata import MetadataValue
 from treadle.names import split_step_key
 from treadle.payloads import EngineEventData, Payload, StepOutputHandle
 from treadle.plan.model import Plan
+
+if TYPE_CHECKING:
+    from treadle.definitions.shelf import Shelf
+    from treadle.engine.holdings import Takers
 
 _START = DagsterEventType.STEP_START.value
 _RESTARTED = DagsterEventType.STEP_RESTARTED.value
@@ -68,6 +72,9 @@ class Workplace:
         self.announce: Callable[[DagsterEvent], None] | None = None
         #: called when the body of an op is about to run: what happened before it is to be known
         self.before_body: Callable[[], None] | None = None
+        #: where in memory values may be kept that later steps take; None where they go to disk
+        self.shelf: Shelf | None = None
+        self._takers: Takers | None = None
         #: what counts as used by a step, see `usage`; None where it cannot be told
         self.usage_scope: str | None = usage.PROCESS
         #: what resources and async ops of the run share, once a resource has asked for it; the executor closes it
@@ -218,6 +225,16 @@ class Workplace:
             step_context=context,
             instance=self.facts.instance,
         )
+
+    def shelf_for(self, path: str, output: str) -> Shelf | None:
+        """The place in memory for the values of an output, where there is one and a later step takes them."""
+        if self.shelf is None:
+            return None
+        if self._takers is None:
+            from treadle.engine.holdings import find_takers
+
+            self._takers = find_takers(self.plan)
+        return self.shelf if (path, output) in self._takers else None
 
     def _resources_of(self, key: str) -> Resources:
         definition = self.job.resource_defs.get(key)

@@ -140,6 +140,7 @@ class MixedExecutor:
 
     def open(self) -> Iterator[DagsterEvent]:
         """Get ready, in this process and for others."""
+        self._near.place.shelf = self.place.shelf  # made since the near place was
         yield from self._far.open()
         self._far.heed(self._bell)
         yield from self._near.open()

@@ -141,6 +141,8 @@ class MultiprocessExecutor(OutsideExecutor):
             assignment = make_assignment(self.place, self._folder, preload)
             assignment.tells_memory = self._max_memory is not None
             assignment.settings = pickle.dumps(self.place.facts.instance.settings)
+            shelf = self.place.shelf
+            assignment.shelf = (str(shelf.folder), str(shelf.belongs), shelf.bound) if shelf is not None else None
             self._crew = Crew(assignment, name, self._server)
             self._server = None
         except OSError as error:

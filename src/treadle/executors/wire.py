@@ -40,6 +40,8 @@ class Assignment(msgspec.Struct, tag=True):
     input_values: bytes | None = None
     #: modules to import before any process is forked
     preload: Sequence[str] = ()
+    #: for values that later steps take: their folder in memory, where they belong, and how many bytes may be in memory
+    shelf: tuple[str, str, int | None] | None = None
     #: somebody wants to know how much memory a worker has after each step
     tells_memory: bool = False
     #: the instance's settings as the run's process has read them, pickled; None where they are read anew

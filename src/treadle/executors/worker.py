@@ -96,6 +96,11 @@ class Shop:
         retries_enabled = self.assignment.retries_enabled
         place = Workplace(facts, self._plan, self._config, self._values, retries_enabled=retries_enabled)
         place.captured = None
+        if self.assignment.shelf is not None:
+            from treadle.definitions.shelf import Shelf
+
+            folder, belongs, bound = self.assignment.shelf
+            place.shelf = Shelf(Path(folder), Path(belongs), bound)
         place.keeps_timeouts = False  # whoever has started this process ends the step
         return place
 

@@ -49,6 +49,29 @@ def hold(folder: Path) -> int | None:
     return descriptor
 
 
+def seize(folder: Path, seconds: float = 0.0) -> int | None:
+    """Take a lock that nobody holds, for oneself alone: a descriptor, with which it goes. None where somebody holds it after
+    that time, or the folder is gone.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    deadline = time.monotonic() + seconds
+    try:
+        while not _is_free(descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(_LOOK)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def wait_until_free(folder: Path, seconds: float = LINGERING) -> bool:
     """Wait until nobody holds the lock of a run; False where somebody still does after that time, or nobody can tell."""
     if sys.platform == "win32":
