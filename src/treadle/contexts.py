@@ -234,20 +234,19 @@ class OpExecutionContext:
 
     @property
     def is_cancelled(self) -> bool:
-        """True once this attempt is to stop: it has taken longer than its op's timeout, or the run is canceled."""
-        halt = self._facts.halt
-        halt.has_looked = True
-        return halt.is_asked
+        """True once this attempt is to stop: it went beyond its op's timeout or memory_limit, or the run is canceled."""
+        return self._facts.halt.look()
 
     def check_cancelled(self) -> None:
         """Raise where this attempt is to stop; else it costs a fraction of a microsecond, so call it often.
 
-        Raises StepTimeoutError where it has taken longer than its op's timeout, DagsterExecutionInterruptedError where
-        the run is canceled or interrupted, and again at each call.
+        Raises StepTimeoutError where it has taken longer than its op's timeout, StepMemoryError where its process has more
+        memory than its op's memory_limit, DagsterExecutionInterruptedError where the run is canceled or interrupted, and
+        again at each call.
         """
         halt = self._facts.halt
-        halt.has_looked = True
-        halt.check()
+        if halt.look():
+            raise halt.error()
 
     def get_mapping_key(self) -> str | None:
         """The key of this branch, nearest fan-out; None outside a fan-out."""

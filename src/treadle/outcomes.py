@@ -449,6 +449,8 @@ class Demands(msgspec.Struct, frozen=True):
     isolation: str | None = None
     #: it ends when it is asked to: it looks whether it is to stop, or awaits
     is_cooperative: bool = False
+    #: its author says that it looks
+    looks: bool = False
 
 
 #: in the run's own process on the thread that drives it, on another thread, on an event loop; in a process that takes one

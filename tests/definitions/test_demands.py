@@ -41,8 +41,8 @@ def test_op_says_what_it_asks_for(given, expected):
         ({"isolation": "proces"}, 'isolation is one of inline, .*Did you mean "process"'),
         ({"isolation": "thread", "timeout": 5}, "kept by ending a process.*check_cancelled.*cooperative=True"),
         (
-            {"isolation": "thread", "memory_limit": "1 GB", "cooperative": True},
-            "nobody can tell how much of its memory",
+            {"isolation": "thread", "memory_limit": "1 GB"},
+            "kept by ending a process.*check_cancelled.*cooperative=True.*with all its steps",
         ),
         ({"cooperative": "yes"}, "cooperative is True .*got 'yes'"),
     ],

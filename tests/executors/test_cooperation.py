@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -329,11 +330,15 @@ def silent(folder: Path) -> Any:
         time.sleep(0.2)
         return 1
 
-    @op(memory_limit="1 GB", cooperative=True)
+    @op(memory_limit="1 GB")
     def takes_memory() -> int:
         return 1
 
-    @op(timeout=10, cooperative=True)
+    @op(memory_limit="1 GB")
+    async def awaits() -> int:
+        return 1
+
+    @op(timeout=10, memory_limit="90 GB", cooperative=True)
     def looks() -> int:
         return 1
 
@@ -341,6 +346,7 @@ def silent(folder: Path) -> Any:
     def all_of_it() -> None:
         takes_its_time()
         takes_memory()
+        awaits()
         looks()
 
     return all_of_it.to_job()
@@ -356,8 +362,52 @@ def test_limits_that_nobody_can_keep_here_are_told_and_the_step_succeeds(where: 
         assert len(texts) == 2
         assert "The timeout of ['takes_its_time'] is not kept" in texts[0]
         assert "@op(cooperative=True)" in texts[0]
-        assert "The memory_limit of ['takes_memory'] is not kept" in texts[1]
+        assert "The memory_limit of ['awaits', 'takes_memory'] is not kept" in texts[1]
+        assert "@op(cooperative=True)" in texts[1]
         assert [note for note in notes(result, None) if "is not kept" in note] == texts
+
+
+def heavy(folder: Path) -> Any:
+    @op(memory_limit="1 KB", cooperative=True, retry_policy=RetryPolicy(max_retries=1))
+    def grows(context: OpExecutionContext) -> int:
+        _add(folder, f"try{context.retry_number}")
+        for _ in range(2_000):
+            context.check_cancelled()
+            time.sleep(0.005)
+        return 1
+
+    @op(memory_limit="1 KB", cooperative=True)
+    def asks(context: OpExecutionContext) -> int:
+        assert context.is_cancelled
+        return 1  # it is not stored: it went beyond its limit, and knew it
+
+    @op(memory_limit="900 GB", cooperative=True)
+    def small(context: OpExecutionContext) -> int:
+        context.check_cancelled()
+        return 2
+
+    @graph
+    def all_of_it() -> None:
+        grows()
+        asks()
+        small()
+
+    return all_of_it.to_job()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells how much memory a process has")
+@here
+def test_memory_limit_holds_where_the_op_looks_and_is_tried_again_by_policy(where: str, tmp_path: Path) -> None:
+    with instance_for_test() as instance:
+        result = run(heavy, where, tmp_path, instance)
+    assert result.get_failed_step_keys() == {"asks", "grows"}
+    assert result.is_node_success("small")
+    assert (tmp_path / "story").read_text().split() == ["try0", "try1"]
+    for key in ("asks", "grows"):
+        error = result.failure_data_for_node(key).error
+        assert error.cls_name == "StepMemoryError"
+        assert f"The process in which step {key} runs has " in error.message
+        assert "more than its op's memory_limit of 1,000" in error.message
 
 
 def placed(folder: Path) -> Any:

@@ -188,7 +188,7 @@ def timeout_on_a_thread_without_a_promise():
 
 @ops
 def memory_limit_on_a_thread():
-    op(name="load", memory_limit="1 GB", isolation="thread", cooperative=True)(lambda: 1)
+    op(name="load", memory_limit="1 GB", isolation="thread")(lambda: 1)
 
 
 @ops

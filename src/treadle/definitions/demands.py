@@ -1,7 +1,8 @@
 """What `@op(timeout=, memory_limit=, slots=, isolation=, cooperative=)` asks of whoever runs the op, checked where it is written.
 
 Executors of other processes hold a step to its limits by ending its process. In the run's own process a step can only be asked
-to stop: where its op has promised to look, or awaits, a timeout holds there, too. Memory is the process's, and no step's.
+to stop: where its op has promised to look, or awaits, a timeout holds there, too. A memory_limit holds there where it looks, and
+is one for the process, whose memory is that of all its steps.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def read_demands(fn: Callable[..., Any], op_name: str, asked: Asked) -> Demands 
         _read_slots(op_name, asked.slots),
         check_isolation(asked.isolation, f'Op "{op_name}"'),
         asked.cooperative or introspect.is_async(fn),
+        asked.cooperative,
     )
     if made.isolation in NEAR:
         _check_near(op_name, made)
@@ -60,10 +62,11 @@ _NOTHING = Asked(None, None, None, None, False)
 def _check_near(op_name: str, made: Demands) -> None:
     """Refuse limits that cannot be kept where the op is to run: in the process of the run."""
     where = f'with isolation="{made.isolation}" the op runs in that of the run'
-    if made.memory_limit is not None:
+    if made.memory_limit is not None and not made.looks:
         raise DagsterInvalidDefinitionError(
-            f'Op "{op_name}": a memory_limit is that of a process, and {where}, among other steps: nobody can tell how much of '
-            f'its memory is this op\'s, cooperative or not. Leave one of the two out, or write isolation="process".'
+            f'Op "{op_name}": a memory_limit is kept by ending a process, and {where}, where it can only be asked to stop. Let it '
+            f"look, with context.check_cancelled(), and say so: cooperative=True; it then stops when that process, with all its "
+            f'steps, has more. Or leave one of the two out, or write isolation="process".'
         )
     if made.timeout is not None and not made.is_cooperative:
         raise DagsterInvalidDefinitionError(

@@ -538,8 +538,8 @@ def op(
 
     `timeout` (seconds, or "90 min") and `memory_limit` (bytes, or "2 GB") bound an attempt in a process of its own: beyond
     them the process is ended, and the attempt has failed. `cooperative=True` promises that the op looks every so often whether
-    it is to stop (`context.check_cancelled()`): its timeout then holds in the run's own process, as that of any `async def`
-    does. `slots={"gpu": 2}`: so many of the slots that the executor's config gives the run, and the settings give all runs of
+    it is to stop (`context.check_cancelled()`): its limits then hold in the run's own process, as the timeout of any
+    `async def` does. `slots={"gpu": 2}`: so many of the slots that the executor's config gives the run, and the settings give all runs of
     the home, are taken while the step runs. `pool`: one of those that all runs share. `isolation` says where the op runs,
     whatever the job's executor is.
 

@@ -34,7 +34,6 @@ from treadle.errors import (
     error_info,
 )
 from treadle.events import DagsterEvent, DagsterEventType
-from treadle.halt import took_too_long
 from treadle.io_contexts import InputContext
 from treadle.logs import active_context
 from treadle.metadata import normalize_metadata
@@ -118,9 +117,8 @@ class Attempt:
         """The attempt from its first event to its last."""
         stamp = self.stamp
         yield stamp.beginning(self.order.attempt)
-        if self.bench.timeout is not None:
-            late = took_too_long(self.place.facts.run.run_id, stamp.step_key, self.bench.timeout)
-            self.halt.allow(self.bench.timeout, late)
+        if self.bench.limits is not None:
+            self.bench.hold_to_limits(self.halt, self.place.facts.run.run_id, stamp.step_key)
         self.before = usage.read(self.place.usage_scope)
         started = perf_counter()
         try:

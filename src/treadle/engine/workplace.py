@@ -18,8 +18,9 @@ from treadle.definitions.run_config import ResolvedConfig
 from treadle.definitions.wiring import WiredInput, WiredOp
 from treadle.engine import usage
 from treadle.engine.interrupts import Interrupts
+from treadle.errors import StepMemoryError
 from treadle.events import DagsterEvent, DagsterEventType, ResolvedFromDynamicStepHandle, StepHandle
-from treadle.halt import Halt
+from treadle.halt import Halt, took_too_long, took_too_much
 from treadle.io_contexts import InputContext, OutputContext
 from treadle.logs import DagsterLogManager, RunLog
 from treadle.metadata import MetadataValue
@@ -134,6 +135,12 @@ class Workplace:
         is_held = demands is not None and demands.is_cooperative and self.keeps_timeouts
         return demands.timeout if demands is not None and is_held else None
 
+    def memory_limit_of(self, path: str) -> int | None:
+        """Bytes of this process's memory beyond which an attempt at the op is asked to stop when it looks; None for no such bound."""
+        demands = self.plan.steps[path].demands
+        is_held = demands is not None and demands.looks and self.keeps_timeouts and usage.memory_of(os.getpid()) > 0
+        return demands.memory_limit if demands is not None and is_held else None
+
     @property
     def unbounded_steps(self) -> tuple[list[str], list[str]]:
         """The steps of the run whose ops bound time, and memory, and that cannot be held to it in this process."""
@@ -141,7 +148,8 @@ class Workplace:
         here = {split_step_key(key)[0] for key in self.step_keys} if asking else ()
         asking = [each for each in asking if each[0] in here]
         endless = [key for _, key, demands in asking if demands.timeout is not None and not demands.is_cooperative]
-        return endless, [key for _, key, demands in asking if demands.memory_limit is not None]
+        heavy = [(path, key) for path, key, demands in asking if demands.memory_limit is not None]
+        return endless, [key for path, key in heavy if self.memory_limit_of(path) is None]
 
     def event_loop(self) -> Any:
         """The event loop of the run, made when it is first asked for."""
@@ -281,7 +289,7 @@ class Stamp:
 class Bench:
     """One op of the job, ready to be run: its config, managers, hooks and resources."""
 
-    __slots__ = ("config", "declared", "hooks", "inputs", "keys", "op", "outputs", "policy", "timeout")
+    __slots__ = ("config", "declared", "hooks", "inputs", "keys", "limits", "op", "outputs", "policy")
 
     def __init__(self, place: Workplace, op: WiredOp) -> None:
         job = place.job
@@ -290,8 +298,11 @@ class Bench:
         self.config = place.config.ops.get(op.path)
         step = place.plan.steps[op.path]
         self.policy = step.retry_policy
-        #: seconds after which an attempt is asked to stop
-        self.timeout = place.timeout_of(op.path) if step.demands is not None else None
+        #: seconds after which an attempt is asked to stop, and bytes of memory; None where neither is bounded
+        self.limits: tuple[float | None, int | None] | None = None
+        if step.demands is not None:
+            limits = place.timeout_of(op.path), place.memory_limit_of(op.path)
+            self.limits = limits if limits != (None, None) else None
         hooks = job.hook_defs | op.hooks if op.hooks else job.hook_defs
         self.hooks = sorted(hooks, key=lambda hook: hook.name) if hooks else ()
         #: the resources that the op's code may see
@@ -311,6 +322,20 @@ class Bench:
             for name, wired in op.inputs.items()
             if wired is not None and wired.declared and (graphs := _other_types(wired, definition.input_dict[name]))
         }
+
+    def hold_to_limits(self, halt: Halt, run_id: str, step_key: str) -> None:
+        """Have an attempt that begins now asked to stop when it goes beyond them."""
+        assert self.limits is not None
+        seconds, most = self.limits
+        if seconds is not None:
+            halt.allow(seconds, took_too_long(run_id, step_key, seconds))
+        if most is not None:
+
+            def weigh() -> StepMemoryError | None:
+                memory = usage.memory_of(os.getpid())
+                return took_too_much(step_key, memory, most) if memory > most else None
+
+            halt.bound(weigh)
 
 
 def _other_types(wired: WiredInput, port: Any) -> list[tuple[str, Any]]:

@@ -67,8 +67,8 @@ class Premises:
             )
         if heavy:
             yield (
-                f"The memory_limit of {heavy} is not kept: the memory of this process is that of all its steps, and nobody can tell "
-                f"whose. {elsewhere}."
+                f"The memory_limit of {heavy} is not kept: a step in this process cannot be ended, only asked to. {elsewhere}, or let "
+                f"the op look whether it is to stop, with context.check_cancelled(), and say so: @op(cooperative=True)."
             )
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:

@@ -51,7 +51,7 @@ def _demands_of(op: WiredOp) -> Demands | None:
         asked = msgspec.structs.replace(asked or Demands(), isolation=place)
     if cooperation is not None:
         is_cooperative = read_cooperation(cooperation, f'Tag {COOPERATIVE_TAG} of op "{op.path}"')
-        asked = msgspec.structs.replace(asked or Demands(), is_cooperative=is_cooperative)
+        asked = msgspec.structs.replace(asked or Demands(), is_cooperative=is_cooperative, looks=is_cooperative)
     return asked
 
 
