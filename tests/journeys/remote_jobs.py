@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ def double(number: int) -> int:
 @op
 def add(context, numbers: list[int], found: dict) -> int:
     assert bytes(found["many"]) == b"x" * 300_000
+    if Path(context.run.tags["folder"], "deadly").exists():
+        Path(context.run.tags["folder"], "reached").touch()
+        time.sleep(60)
     if Path(context.run.tags["folder"], "broken").exists():
         raise ValueError("broken")
     return sum(numbers)
@@ -55,6 +59,16 @@ def on_dask():
     compose()
 
 
+def execute(home: str, folder: str, run_id: str, name: str) -> None:
+    """Execute one of these jobs; tests kill this in the middle."""
+    from treadle import DagsterInstance, ReconstructableJob, execute_job
+
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    recipe = ReconstructableJob.for_module("tests.journeys.remote_jobs", name)
+    with DagsterInstance.from_config(home) as instance:
+        execute_job(recipe, instance, quiet, tags={"folder": folder}, run_id=run_id)
+
+
 def main(url: str, folder: str) -> None:
     """Write a value of 20 MB, as a step does; tests kill this half-way."""
     from treadle import FilesystemIOManager, build_output_context
@@ -65,4 +79,4 @@ def main(url: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (execute if len(sys.argv) > 3 else main)(*sys.argv[1:])

@@ -20,7 +20,9 @@ from treadle import (
     ReexecutionOptions,
     execute_job,
     reconstructable,
+    resume_run,
 )
+from treadle.runs import make_run_id
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -104,6 +106,29 @@ def test_run_is_executed_again_from_its_failure_with_values_of_the_store(
         assert again.success, again.all_events[-1]
         assert again.output_for_node("add") == 6
     assert len(list(tmp_path.glob("begun *"))) == 1
+
+
+@pytest.mark.parametrize("name", ["here", "in_processes"])
+def test_run_that_was_killed_goes_on_with_values_of_the_store(
+    name: str, instance: DagsterInstance, tmp_path: Path, served: Path
+) -> None:
+    run_id = make_run_id()
+    (tmp_path / "deadly").touch()
+    arguments = [str(tmp_path / "home"), str(tmp_path), run_id, name]
+    process = subprocess.Popen([sys.executable, "-m", "tests.journeys.remote_jobs", *arguments])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "reached").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    (tmp_path / "deadly").unlink()
+    with resume_run(run_id, instance=instance) as result:
+        assert result.success, result.all_events[-1]
+        assert result.output_for_node("add") == 6
+    assert len(list(tmp_path.glob("begun *"))) == 1
+    assert len(values(served / "values" / run_id)) == 6
 
 
 def test_check_reads_values_of_the_store_through_and_gc_deletes_them(
