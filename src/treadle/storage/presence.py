@@ -74,25 +74,13 @@ def seize(folder: Path, seconds: float = 0.0) -> int | None:
 
 def wait_until_free(folder: Path, seconds: float = LINGERING) -> bool:
     """Wait until nobody holds the lock of a run; False where somebody still does after that time, or nobody can tell."""
-    if sys.platform == "win32":
-        return False
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
+    if sys.platform != "win32" and not folder.exists():
         return True
-    except OSError:
+    descriptor = seize(folder, seconds)
+    if descriptor is None:
         return False
-    deadline = time.monotonic() + seconds
-    try:
-        while not _is_free(descriptor):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_LOOK)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
+    return True
 
 
 class Lingerers:
