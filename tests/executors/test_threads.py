@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import itertools
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from treadle import (
     threaded_executor,
 )
 from treadle.definitions.executors import ASYNC, THREADED, Execution
+from treadle.executors import beside
 from treadle.executors.capture import files_of, key_of
 from treadle.executors.choice import limit_of
 
@@ -574,6 +576,34 @@ def test_second_signal_gives_up_the_step_and_says_that_its_thread_goes_on() -> N
         assert events_of(instance, ended.run_id)[-1] == (None, "RUN_FAILURE"), "the log of a run that has ended stays"
 
 
+class EndlessQueue(queue.SimpleQueue):  # type: ignore[type-arg]
+    """As one of Python up to 3.12 is whose wait was interrupted by a signal: it forgets for how long it was to wait."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        return super().get()
+
+
+@both
+def test_signal_is_seen_though_the_queue_has_forgotten_for_how_long_it_was_to_wait(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "SimpleQueue", EndlessQueue)
+    seen: list[str] = []
+    with instance_for_test() as instance:
+
+        def open_gate() -> None:
+            (ended,) = instance.get_runs()
+            told = [entry.user_message for entry in instance.all_logs(ended.run_id)]
+            seen.extend(text for text in told if "The run is interrupted" in text)
+            HERE["gate"].set()
+
+        sender = interrupt(1, open_gate)
+        with pytest.raises(DagsterExecutionInterruptedError):
+            run(stubborn, name, instance)
+        sender.join()
+        assert len(seen) == 1, "half a second after the signal it was not seen yet"
+
+
 def test_run_that_nobody_iterates_to_its_end_waits_for_its_steps_and_closes_all() -> None:
     from treadle.preparation import Conduct, JobRun, RunOptions, set_up_stored
 
@@ -595,8 +625,6 @@ def test_run_that_nobody_iterates_to_its_end_waits_for_its_steps_and_closes_all(
 
 
 def test_fault_of_ours_in_a_thread_is_raised_where_the_run_is_driven(monkeypatch: pytest.MonkeyPatch) -> None:
-    from treadle.executors import beside
-
     def break_down(*_given: Any) -> Any:
         raise AssertionError("a fault of ours")
 

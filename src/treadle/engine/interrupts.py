@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,7 +23,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """The signals of one run. `is_open` is True while user code runs, or the engine only waits."""
 
-    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "halt", "is_open", "pending", "signaled")
+    __slots__ = ("_asked", "_count", "_previous", "ends_at_second", "halt", "is_open", "pending", "signaled", "wake")
 
     def __init__(self) -> None:
         self.is_open = False
@@ -38,6 +39,8 @@ class Interrupts:
         self._previous: dict[signal.Signals, Any] = {}
         #: of the attempt that runs where the signals are raised
         self.halt: Halt | None = None
+        #: ends the wait of whoever looks for what is pending; called from the signal's handler, and from other threads
+        self.wake: Callable[[], object] | None = None
 
     def install(self) -> None:
         """Take the signals over, in the main thread; a handler of another run around this one is left in place."""
@@ -60,6 +63,8 @@ class Interrupts:
             self.pending = error
             if self.halt is not None:
                 self.halt.ask(error)
+            if self.wake is not None:
+                self.wake()
             return
         self._asked = error
         main = threading.main_thread().ident
@@ -80,3 +85,5 @@ class Interrupts:
             self.is_open = False
             raise error
         self.pending = error
+        if self.wake is not None:
+            self.wake()

@@ -127,7 +127,7 @@ class Executor:
         self._job_name = place.facts.run.job_name
         self._premises = Premises(place, self.where)
         self._folder = Path(place.facts.instance.storage_directory(), place.facts.run.run_id, FOLDER)
-        #: what attempts tell: with the attempt an event, None at its end, or a fault of ours; or a message that was logged
+        #: what attempts tell: with the attempt an event, None at its end, or a fault of ours; or a message that was logged, or nothing
         self._told: SimpleQueue[tuple[Attempt | None, Any]] = SimpleQueue()
         self._log = place.facts.log.with_record(self._keep_message)
         self._running: set[Attempt] = set()
@@ -173,6 +173,8 @@ class Executor:
         """Get ready, on the driver's thread: opens the resources that the steps need. Yields the events of doing so."""
         streams.install()
         self._is_installed = True
+        # Up to Python 3.12 a queue that waits for a time may wait for ever once a signal was handled meanwhile.
+        self.place.signals.wake = partial(self._told.put, (None, None))
         yield from self._premises.open()
 
     def close(self, is_aborted: bool) -> Iterator[DagsterEvent]:
@@ -243,7 +245,8 @@ class Executor:
 
     def _take(self, attempt: Attempt | None, told: Any) -> DagsterEvent | None:
         if attempt is None:
-            self.place.facts.log.record(*told)
+            if told is not None:
+                self.place.facts.log.record(*told)
             return None
         if attempt.is_abandoned:
             return None
