@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -195,3 +197,37 @@ def test_protocol_that_nobody_knows_is_told_without_the_password() -> None:
 def test_store_that_does_not_answer_is_told_when_the_run_starts() -> None:
     with pytest.raises(OSError, match=r"it cannot be reached: ConnectionRefusedError.*'ftp://127.0.0.1:9/x'"):
         start("ftp://ann:secret@127.0.0.1:9/x")
+
+
+def test_what_a_killed_process_left_among_temporary_files_is_deleted_by_the_next(temporary: Path) -> None:
+    code = """
+import sys, time
+from treadle.definitions import remote
+with remote._temporary() as path:
+    path.write_bytes(b"half")
+    print(path.parent, flush=True)
+    time.sleep(60)
+"""
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    folders = []
+    children = []
+    for _ in range(2):
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+        assert child.stdout is not None
+        children.append(child)
+        folders.append(Path(child.stdout.readline().strip()))
+        os.utime(folders[-1], (1, 1))  # it is old enough to be looked at
+    dead, living = children
+    dead.kill()
+    dead.wait()
+    remote._sweep_temporary.cache_clear()
+    with remote._temporary() as path:
+        assert [folder.exists() for folder in (*folders, path.parent)] == [False, True, True]
+    living.kill()
+    living.wait()
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.close()
+    remote._sweep_temporary.cache_clear()
+    with remote._temporary():
+        assert not folders[1].exists()

@@ -135,14 +135,16 @@ def test_nothing_begins_again_while_a_worker_of_the_killed_run_is_still_at_it(tm
     children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
     (server,) = [pid for pid in map(int, children) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(server, signal.SIGSTOP)
-    first.kill()
-    first.wait()
-    second = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    _wait_for(lambda: "work" in marks.read_text())
-    time.sleep(0.4)
-    assert marks.read_text().count("begin") == 1, "the worker of the first is still at it"
-    killed = time.monotonic()
-    os.kill(server, signal.SIGKILL)
+    try:
+        first.kill()
+        first.wait()
+        second = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        _wait_for(lambda: "work" in marks.read_text())
+        time.sleep(0.4)
+        assert marks.read_text().count("begin") == 1, "the worker of the first is still at it"
+    finally:
+        killed = time.monotonic()
+        os.kill(server, signal.SIGKILL)
     assert second.wait(30) == 0
     told = [line.split() for line in marks.read_text().splitlines()]
     begins = [float(when) for word, when in told if word == "begin"]

@@ -11,7 +11,9 @@ import contextlib
 import errno
 import os
 import re
+import time
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ from treadle.settings import is_url
 
 #: stores whose objects are put whole or not at all; elsewhere a file is put aside and renamed
 _WHOLE = frozenset("abfs abfss adl az gcs gs oss r2 s3 s3a".split())
+#: how the names of temporary folders begin, and for how many seconds a folder is left alone
+_TEMPORARY, _FRESH = "treadle-value-", 60.0
 _USER = r"(?<=://)[^/@]*@"
 
 
@@ -196,11 +200,37 @@ def _temporary() -> Iterator[Path]:
     import shutil
     import tempfile
 
-    folder = tempfile.mkdtemp(prefix="treadle-value-")
+    from treadle.storage import presence
+
+    _sweep_temporary()
+    folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+    lock = presence.hold(folder)  # it goes with this process, and so tells when nobody needs the folder any more
     try:
-        yield Path(folder, "value")
+        yield folder / "value"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+@cache
+def _sweep_temporary() -> None:
+    """Delete, once in a process, what processes of this user that were killed have left; one may have made a folder and not
+    locked it yet.
+    """
+    import shutil
+    import tempfile
+
+    from treadle.storage import presence
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < _FRESH:
+                continue
+            lock = presence.seize(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
 
 # -- what is left over --------------------------------------------------------------------------------------------------
