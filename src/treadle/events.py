@@ -448,6 +448,12 @@ _ERROR_EVENTS = frozenset(
 #: levels of the logging module
 DEBUG_LEVEL, ERROR_LEVEL = 10, 40
 
+#: what ends an attempt at a step, for good or for another one
+ATTEMPT_ENDS = frozenset(
+    kind.value
+    for kind in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY)
+)
+
 
 def level_of(event: DagsterEvent) -> int:
     """The level that an event is logged at: ERROR for what went wrong, else DEBUG."""

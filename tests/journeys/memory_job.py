@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
 import sys
 import time
 import zlib
@@ -121,24 +120,10 @@ RESULT = {"success": True, "last": zlib.crc32(bytes([2 + 3 + 4 + 3 + 1]) * SIZE)
 
 def main(home: str, run_id: str, name: str, how: str = "never") -> None:
     recipe = ReconstructableJob.for_file(__file__, name)
-    kind, _, number = how.partition(":")
-    left = int(number or 0)
-
-    def count(*_seen: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    from kill_job import arm  # beside this program
 
     with DagsterInstance.from_config(home) as instance:
-        if kind == "event":
-            instance.add_event_listener(run_id, count)
-        elif kind == "commit":
-            with instance.store._open().writing() as connection:  # type: ignore[attr-defined]
-                pass
-            connection.set_trace_callback(lambda text: count() if text == "COMMIT" else None)
-        elif kind == "wait":
-            print("ready", flush=True)
+        arm(how, instance, run_id)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         with execute_job(recipe, instance, quiet, run_id=run_id) as result:
             value = zlib.crc32(result.output_for_node("last").data) if result.success else None

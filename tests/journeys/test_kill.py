@@ -24,57 +24,24 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return undisturbed(tmp_path_factory.mktemp("undisturbed"))
 
 
-@pytest.fixture(scope="module")
-def wanted_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), "everything_elsewhere")
+@pytest.fixture(scope="module", params=["everything_elsewhere", "everything_on_threads", "everything_on_a_loop"])
+def wanted_at_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Of the run with several steps at once: in workers, on threads, on an event loop."""
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), request.param)
 
 
 @pytest.mark.parametrize("part", [0.05, 0.2, 0.4, 0.6, 0.8, 1.0])
-def test_run_in_workers_killed_at_an_entry_of_its_log_goes_on(
-    wanted_elsewhere: Undisturbed, part: float, tmp_path: Path
+def test_run_of_steps_at_once_killed_at_an_entry_of_its_log_goes_on(
+    wanted_at_once: Undisturbed, part: float, tmp_path: Path
 ) -> None:
-    assert check_kill(tmp_path, wanted_elsewhere, f"event:{1 + round(part * (wanted_elsewhere.entries - 1))}")
+    assert check_kill(tmp_path, wanted_at_once, f"event:{1 + round(part * (wanted_at_once.entries - 1))}")
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_run_in_workers_killed_at_any_instant_goes_on(wanted_elsewhere: Undisturbed, seed: int, tmp_path: Path) -> None:
-    check_kill_at_random(tmp_path, wanted_elsewhere, random.Random(seed))
-
-
-@pytest.fixture(scope="module")
-def wanted_on_threads(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), "everything_on_threads")
-
-
-@pytest.mark.parametrize("part", [0.05, 0.2, 0.4, 0.6, 0.8, 1.0])
-def test_run_on_threads_killed_at_an_entry_of_its_log_goes_on(
-    wanted_on_threads: Undisturbed, part: float, tmp_path: Path
+def test_run_of_steps_at_once_killed_at_any_instant_goes_on(
+    wanted_at_once: Undisturbed, seed: int, tmp_path: Path
 ) -> None:
-    assert check_kill(tmp_path, wanted_on_threads, f"event:{1 + round(part * (wanted_on_threads.entries - 1))}")
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_run_on_threads_killed_at_any_instant_goes_on(
-    wanted_on_threads: Undisturbed, seed: int, tmp_path: Path
-) -> None:
-    check_kill_at_random(tmp_path, wanted_on_threads, random.Random(seed))
-
-
-@pytest.fixture(scope="module")
-def wanted_on_a_loop(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), "everything_on_a_loop")
-
-
-@pytest.mark.parametrize("part", [0.05, 0.2, 0.4, 0.6, 0.8, 1.0])
-def test_run_on_a_loop_killed_at_an_entry_of_its_log_goes_on(
-    wanted_on_a_loop: Undisturbed, part: float, tmp_path: Path
-) -> None:
-    assert check_kill(tmp_path, wanted_on_a_loop, f"event:{1 + round(part * (wanted_on_a_loop.entries - 1))}")
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_run_on_a_loop_killed_at_any_instant_goes_on(wanted_on_a_loop: Undisturbed, seed: int, tmp_path: Path) -> None:
-    check_kill_at_random(tmp_path, wanted_on_a_loop, random.Random(seed))
+    check_kill_at_random(tmp_path, wanted_at_once, random.Random(seed))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.05, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0])

@@ -14,14 +14,10 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from treadle.events import DagsterEvent, DagsterEventType
+from treadle.events import ATTEMPT_ENDS, DagsterEvent
 from treadle.logs import RunLog
 from treadle.plan.model import Launch, Plan
 from treadle.storage.store import RunWriter, SlotClaim, SlotRequest
-
-_T = DagsterEventType
-#: what ends an attempt
-_ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 
 #: seconds between two times of asking: a part of the time that was waited already, within bounds
 _PART, _SHORTEST, _LONGEST = 0.02, 0.05, 0.5
@@ -116,7 +112,7 @@ class Claims:
     def heed(self, event: DagsterEvent) -> None:
         """An event of the run: where it ends an attempt, give back what that had taken."""
         key = event.step_key
-        if event.event_type_value in _ENDS and key in self._held:
+        if event.event_type_value in ATTEMPT_ENDS and key in self._held:
             assert key is not None
             self._held.discard(key)
             self._writer.give_slots_back(key)

@@ -246,8 +246,9 @@ def slots_of(execution: Execution, job: JobDefinition, plan: Plan, shared: Mappi
 def shared_slots_of(job: JobDefinition, run: DagsterRun, plan: Plan, instance: DagsterInstance) -> SharedSlots | None:
     """What the steps of a run take of the slots that all runs of its home share; None where they take none.
 
-    An op with a pool takes one of the slots of that name, unless it says itself how many. Raises DagsterUnmetExecutorRequirementsError for a step that asks for more than there is, and for a run whose priority
-    is no whole number.
+    An op with a pool takes one of the slots of that name, unless it says itself how many. Raises
+    DagsterUnmetExecutorRequirementsError for a step that asks for more than there is, and for a run whose priority is no
+    whole number.
     """
     settings = instance.settings
     if not settings.slots:

@@ -30,7 +30,7 @@ from treadle.errors import (
     StepTimeoutError,
     error_info,
 )
-from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
+from treadle.events import ATTEMPT_ENDS, DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors import guest
 from treadle.executors.capture import FOLDER, files_of, show
 from treadle.executors.crew import describe_exit
@@ -42,7 +42,6 @@ from treadle.runs import DagsterRunStatus
 from treadle.storage import presence
 
 _T = DagsterEventType
-_ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 _FAILURE, _SUCCESS = _T.STEP_FAILURE.value, _T.STEP_SUCCESS.value
 _CAPTURED = _T.LOGS_CAPTURED.value
 
@@ -417,7 +416,7 @@ class ClusterExecutor(OutsideExecutor):
 
     def _hear_event(self, job: _Job, told: Event) -> None:
         event = from_wire(told, self._reader)
-        if told.type_value in _ENDS:
+        if told.type_value in ATTEMPT_ENDS:
             job.has_ended = True
             if job.doom is not None and told.type_value != _SUCCESS:
                 self._heard.extend(self._ended_from_there(job, job.doom))

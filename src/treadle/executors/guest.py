@@ -27,14 +27,11 @@ import msgspec
 from treadle.engine.driver import BEGINNINGS
 from treadle.engine.usage import memory_of
 from treadle.errors import DagsterSubprocessError, error_info
-from treadle.events import DagsterEventType
+from treadle.events import ATTEMPT_ENDS
 from treadle.executors.capture import FOLDER, files_of
 from treadle.executors.crew import FORKSERVER, Crew, Hand
 from treadle.executors.wire import Assignment, Broken, Done, Doomed, Event, Gone, Note, Order, Printed, Stop, ToParent
 from treadle.plan.model import Launch
-
-_T = DagsterEventType
-_ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 
 #: seconds that a step has to end after it is asked to, and after SIGTERM to all its processes; then comes SIGKILL
 GRACE = 5.0
@@ -358,7 +355,7 @@ class Errand:
             if isinstance(message, Event):
                 if message.type_value in BEGINNINGS and self._task.timeout is not None:
                     self._deadline = time.monotonic() + self._task.timeout
-                elif message.type_value in _ENDS:
+                elif message.type_value in ATTEMPT_ENDS:
                     self._deadline = None
             elif isinstance(message, Done):
                 await self._ship(hand, message)

@@ -29,7 +29,7 @@ from treadle.errors import (
     StepTimeoutError,
     error_info,
 )
-from treadle.events import DagsterEvent, DagsterEventType, format_duration, run_event
+from treadle.events import ATTEMPT_ENDS, DagsterEvent, DagsterEventType, format_duration, run_event
 from treadle.executors.capture import FOLDER, discard, show
 from treadle.executors.crew import FORKSERVER, Crew, Hand, Server, describe_exit
 from treadle.executors.outside import OutsideExecutor, end_of_lost, make_assignment, took_too_much
@@ -41,7 +41,6 @@ from treadle.plan.model import Launch
 from treadle.runs import DagsterRunStatus
 
 _T = DagsterEventType
-_ENDS = frozenset((_T.STEP_SUCCESS.value, _T.STEP_FAILURE.value, _T.STEP_UP_FOR_RETRY.value))
 _FAILURE = _T.STEP_FAILURE.value
 _SUCCESS = _T.STEP_SUCCESS.value
 _CAPTURED = _T.LOGS_CAPTURED.value
@@ -438,7 +437,7 @@ class MultiprocessExecutor(OutsideExecutor):
         event = from_wire(message, self._reader)
         job = self._busy.get(hand)
         if job is not None:
-            if message.type_value in _ENDS:
+            if message.type_value in ATTEMPT_ENDS:
                 job.has_ended = True
                 job.deadline = None
                 if job.doom is not None and message.type_value != _SUCCESS:
