@@ -77,7 +77,8 @@ class Database:
         self.is_read_only = False
         self._transaction = Transaction(self)
         self._lock = threading.RLock()
-        self._reading_lock = threading.RLock()
+        # In memory there is one connection: whoever reads waits for who writes.
+        self._reading_lock = self._lock if path is None else threading.RLock()
         self._pid = os.getpid()
         self._inode: tuple[int, int] | None = None
         #: when the file was last looked at
@@ -168,7 +169,6 @@ class Database:
             if self._writer is None:
                 with self._lock:
                     self._writer_connection()
-            # In memory there is one connection: whoever reads waits for who writes.
             self._reader = self._writer if self.path is None or self.is_read_only else self._connect()
         assert self._reader is not None
         return self._reader
